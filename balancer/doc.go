@@ -1,0 +1,2 @@
+// Package balancer spreads keys over connections.
+package balancer

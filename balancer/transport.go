@@ -1,0 +1,54 @@
+package balancer
+
+import "context"
+
+// Transport dials connections of one account of one service.
+//
+// Dial returns once the service has accepted the login, or resumed session s
+// if s is not nil and can be resumed. ctx bounds the call alone; the Conn
+// outlives it. An error that wraps [*ConnError] says what may be tried next; any
+// other is tried again after a back-off. Dial is called by one goroutine per
+// shard at a time, so by many at once.
+type Transport interface {
+	Dial(ctx context.Context, id ShardID, s *Session) (Conn, error)
+}
+
+// Placer is a Transport with fixed placement: the service decides which of
+// count shards carries a key. Place is pure, fast, and returns a value in
+// [0, count). It is called for the empty Key too: that is the shard which
+// carries what concerns no key.
+type Placer interface {
+	Transport
+	Place(k Key, count int) int
+}
+
+// Conn is one connection, logged in.
+//
+// Receive blocks until something has arrived, fills buf from the front and
+// returns how many events it wrote. The first event of a connection is [Up].
+// One goroutine calls it. Close unblocks it. It is used up by its first error,
+// which may come together with events and should be a [*ConnError]. Whatever
+// keeps the connection alive happens inside Receive or beside it, and never
+// waits for a caller of Send.
+//
+// Send queues or writes one frame of the service's own format and may be
+// called by many goroutines. Close ends the connection in a way that leaves
+// its session resumable, Quit ends the session politely as well. Both may be
+// called more than once and by any goroutine, and both wait for what the Conn
+// itself started.
+type Conn interface {
+	Receive(buf []Event) (int, error)
+	Send(ctx context.Context, frame []byte) error
+	Close() error
+	Quit(ctx context.Context) error
+}
+
+// Joiner is a Conn whose keys are joined and parted one by one: that of a
+// Transport with free placement. Join and Part only ask; the answer is an
+// Event with Joined, Parted or Refused. They are called when the budget
+// allows, by one goroutine at a time, and do not block for longer than a write.
+type Joiner interface {
+	Conn
+	Join(ctx context.Context, keys ...Key) error
+	Part(ctx context.Context, keys ...Key) error
+}
