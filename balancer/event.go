@@ -66,6 +66,9 @@ type Event struct {
 	Seq   uint64 // sequence number for Ack; 0 where the service numbers nothing
 	Size  int    // bytes on the wire; what the queue's bound counts
 	Data  any
+
+	link *link     // the connection that received it
+	at   time.Time // when
 }
 
 // Fingerprinter is implemented by an Event's Data where the service gives a

@@ -1,0 +1,234 @@
+package balancer
+
+import "time"
+
+// up notes that a connection is logged in. Called by its reader, so that
+// whoever handles the event finds the shard ready.
+func (b *Balancer) up(l *link, d Up, now time.Time) {
+	l.mu.Lock()
+	had := l.session
+	l.session = d.Session
+	l.mu.Unlock()
+	b.mu.Lock()
+	s := l.s
+	s.state, s.since, s.err, s.fails = Ready, now, nil, 0
+	gap := had != nil && !d.Resumed && !s.lastSent.IsZero()
+	from := s.lastSent
+	h := s.takeover
+	b.mu.Unlock()
+	if h != nil && h.at() <= hold {
+		gap = false // the generation before it still delivers
+	}
+	if gap {
+		l.q.append(Event{Shard: l.id, link: l, at: now, Data: Gap{From: from, To: now, Err: errSession}})
+	}
+	if h != nil {
+		h.confirm("", now)
+	}
+}
+
+// onUp queues what is to be joined on a new connection, and hands over what
+// stands on the one that it replaces.
+func (b *Balancer) onUp(l *link, d Up, now time.Time) {
+	s := l.s
+	if l.dead || s.link != l {
+		return
+	}
+	s.cap = b.cfg.ChannelsPerShard
+	if d.Cap > 0 && d.Cap < s.cap {
+		b.log.Info().Stringer("shard", s.id).Int("cap", d.Cap).Msg("service allows fewer keys per connection than configured")
+		s.cap = d.Cap
+	}
+	b.refreshView(s)
+	if s.takeover != nil {
+		b.takingOver(s, now)
+	}
+	if l.join == nil {
+		return
+	}
+	for i := s.cap; i < len(s.keys); i++ {
+		b.unplaced(s.keys[i]) // they do not fit on this connection
+	}
+	for _, e := range s.keys {
+		switch {
+		case e.move != nil || !e.wanted:
+		case e.link == nil && (e.state == Queued || e.state == Lost || e.state == Wanted):
+			b.queueJoin(e)
+		case e.link != nil && e.link != l && e.state == Member:
+			b.startMove(e, s)
+		case e.link != nil && e.link != l && e.state == Sent:
+			b.unmember(e)
+			b.queueJoin(e)
+		}
+	}
+	waits := s.waits
+	s.waits = nil
+	for _, e := range waits {
+		s.coming--
+		if e.wanted && e.move == nil && e.shard != nil && e.shard != s {
+			b.place(e, s)
+		}
+	}
+	b.refreshView(s)
+	b.closeReplaced(s.old)
+	b.closeEmpty(s)
+	b.kick()
+}
+
+// onDown makes every key of a connection that ended lost, and has it joined
+// again when the shard is connected again.
+func (b *Balancer) onDown(l *link, d Down, last time.Time) {
+	now := time.Now()
+	s := l.s
+	if s.old == l {
+		s.old = nil
+	}
+	for e := range b.movers {
+		h := e.move
+		switch l {
+		case h.to:
+			h.ended(last)
+			b.targetGone(e, d.Err, now)
+		case h.from:
+			if h.at() == aborted {
+				b.end(e, last, d.Err)
+			} else {
+				b.sourceGone(e, last, d.Err, now)
+			}
+		}
+	}
+	for i := len(s.keys) - 1; i >= 0; i-- {
+		e := s.keys[i]
+		if e.move != nil || e.link != l {
+			continue
+		}
+		b.end(e, last, d.Err)
+		switch {
+		case !e.wanted:
+			b.forget(e)
+		case s.link != nil:
+			b.queueJoin(e)
+		}
+	}
+	b.refreshView(s)
+	b.closeEmpty(s)
+}
+
+// onStopped hears that the service turned a shard away for good. Its keys go
+// elsewhere if there is room; if it was the last shard, Run ends.
+func (b *Balancer) onStopped(s *shard) {
+	if s.id.Gen > 0 && s.id.Gen == b.resizing() {
+		b.rollback(s.err)
+		return
+	}
+	alive := false
+	for _, o := range b.shards {
+		alive = alive || o.state != Stopped
+	}
+	if !alive {
+		b.fatal = &ShardError{Shard: s.id, Err: s.err}
+		return
+	}
+	b.hide(s)
+	for _, e := range s.keys {
+		if e.move == nil {
+			b.unplaced(e)
+		}
+	}
+}
+
+// rescue moves the keys of a shard that cannot connect to shards that have.
+func (b *Balancer) rescue(s *shard) {
+	if b.placer != nil || s.link != nil || s.retire {
+		return
+	}
+	room := 0
+	for _, o := range b.open {
+		if o != s && o.state == Ready {
+			room += max(0, o.cap-len(o.keys)-o.coming)
+		}
+	}
+	for _, e := range s.keys {
+		if room == 0 {
+			break
+		}
+		if e.move == nil && e.wanted && e.link == nil && e.state != Denied {
+			b.unplaced(e)
+			room--
+		}
+	}
+}
+
+// retireAbove closes the shards from index n on, once their keys have moved.
+func (b *Balancer) retireAbove(n int) {
+	for i := len(b.open) - 1; i >= 0; i-- {
+		if s := b.open[i]; s.id.Index >= n {
+			b.retireShard(s)
+		}
+	}
+}
+
+// retireIdle closes a shard that has had no key for IdleAfter, if there are
+// more than were asked for.
+func (b *Balancer) retireIdle(s *shard, now time.Time) {
+	if s.retire || s.view < 0 || b.cfg.InitialShardCount < 0 || len(b.open) <= b.asked || s.emptyAt.IsZero() {
+		return
+	}
+	if now.Sub(s.emptyAt) >= b.cfg.IdleAfter {
+		b.log.Debug().Stringer("shard", s.id).Msg("closing a shard without keys")
+		b.retireShard(s)
+	}
+}
+
+func (b *Balancer) retireShard(s *shard) {
+	if s.retire {
+		return
+	}
+	s.retire, s.state = true, Retiring
+	b.hide(s)
+	for _, e := range s.keys {
+		b.unplaced(e)
+	}
+	b.closeEmpty(s)
+	b.kick()
+}
+
+// closeEmpty ends a retiring shard once nothing is left on it. mu is held.
+func (b *Balancer) closeEmpty(s *shard) {
+	if !s.retire || len(s.keys)+s.coming > 0 || s.closed {
+		return
+	}
+	for e := range b.movers {
+		if h := e.move; h.from != nil && h.from.s == s && !h.gone {
+			return
+		}
+	}
+	b.endShard(s, true)
+}
+
+// endShard ends a shard's connections and forgets it. mu is held.
+func (b *Balancer) endShard(s *shard, politely bool) {
+	s.closed, s.retire, s.state = true, true, Retiring
+	b.hide(s)
+	s.run++
+	if s.cancel != nil {
+		s.cancel()
+	}
+	for _, l := range []*link{s.link, s.old} {
+		if l == nil {
+			continue
+		}
+		if politely {
+			b.quitLink(l)
+		} else {
+			l.retiring = true
+			b.wg.Go(l.close)
+		}
+	}
+	for i, o := range b.shards {
+		if o == s {
+			b.shards = append(b.shards[:i], b.shards[i+1:]...)
+			break
+		}
+	}
+}

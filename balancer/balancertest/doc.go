@@ -1,0 +1,2 @@
+// Package balancertest holds a chat network in memory.
+package balancertest

@@ -1,0 +1,401 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// link is one connection of a shard and all that is known of it. A shard has
+// many in its life, and two while one replaces the other.
+type link struct {
+	b    *Balancer
+	s    *shard
+	id   ShardID
+	q    *queue
+	conn Conn
+	join Joiner        // conn, if its keys are joined one by one
+	stop chan struct{} // closed to make the reader return
+	done chan struct{} // closed when it has
+	acks *acks
+
+	special atomic.Bool  // gates, gaps or tallies are not empty: the event path looks at them
+	blocked atomic.Int64 // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
+
+	cut atomic.Bool // closed to be resumed at once
+
+	mu      sync.Mutex // guards all below; held for map work only
+	gates   map[Key]*handover
+	gaps    map[Key]gapStart
+	tallies map[Key]*tally // events and bytes per key, if a policy asked for rates
+	asks    []ask
+	asking  bool
+	stopped bool
+	session *Session
+
+	// Of the reader.
+	seen   seen
+	lastAt time.Time
+	seq    uint64
+
+	// Of the loop, under Balancer.mu.
+	members  int // keys asked for or joined on it
+	retiring bool
+	dead     bool
+}
+
+type gapStart struct {
+	from time.Time
+	err  error
+}
+
+type tally struct{ events, bytes int64 }
+
+type ask struct {
+	key  Key
+	join bool
+}
+
+// handled acknowledges an event, seq being 0 where the service numbers nothing.
+func (l *link) handled(seq uint64) {
+	if seq != 0 && l != nil {
+		l.acks.done(seq)
+	}
+}
+
+const smallRead = 4 // events per read of a quiet connection: its buffer stays allocated
+
+var readBufs = sync.Pool{New: func() any { s := make([]Event, 256); return &s }}
+
+// read delivers what arrives until the connection ends, and returns why.
+func (l *link) read() error {
+	small := make([]Event, smallRead)
+	buf, big := small, (*[]Event)(nil)
+	for {
+		n, err := l.conn.Receive(buf)
+		if n > 0 {
+			now := time.Now()
+			l.lastAt = now
+			werr := l.deliver(buf[:n], now)
+			clear(buf[:n])
+			if werr != nil && err == nil {
+				err = werr
+			}
+		}
+		switch {
+		case big == nil && n == smallRead:
+			big = readBufs.Get().(*[]Event)
+			buf = *big
+		case big != nil && n < smallRead:
+			readBufs.Put(big)
+			buf, big = small, nil
+		}
+		if err != nil {
+			if big != nil {
+				readBufs.Put(big)
+			}
+			return err
+		}
+	}
+}
+
+// deliver takes one read through the gates into the queue, then waits for room.
+func (l *link) deliver(es []Event, now time.Time) error {
+	special := l.special.Load()
+	law := l.b.law.Load()
+	var others []*queue // queues that gated events went to
+	w := 0
+	flush := func() {
+		if w > 0 {
+			l.q.append(es[:w]...)
+			w = 0
+		}
+	}
+	for i := range es {
+		e := &es[i]
+		e.Shard, e.link, e.at = l.id, l, now
+		if e.Seq != 0 {
+			if u, ok := e.Data.(Up); ok && !u.Resumed {
+				l.seq, l.acks = 0, new(acks) // a new session counts from the start
+			}
+			if e.Seq <= l.seq {
+				continue // replayed although it was received
+			}
+			l.seq = e.Seq
+			l.acks.received(e.Seq)
+		}
+		if isControl(e.Data) {
+			c := *e
+			flush()
+			l.control(c, now)
+			special = l.special.Load()
+			continue
+		}
+		if e.ID != "" && l.seen.again(hashID(e.ID), now) {
+			l.handled(e.Seq)
+			continue
+		}
+		if special || law != nil {
+			if h, end := l.gate(e, law); h != nil {
+				c := *e
+				flush()
+				if end == fromSource {
+					h.source(&c, now)
+				} else {
+					h.target(&c, now)
+				}
+				if q := h.route(e.Key); q != l.q {
+					others = append(others, q)
+				}
+				continue
+			}
+		}
+		if w != i {
+			es[w] = *e
+		}
+		w++
+	}
+	flush()
+	return l.wait(others)
+}
+
+// wait blocks while a queue that this read went to has no room.
+func (l *link) wait(others []*queue) error {
+	if err := l.waitFor(l.q); err != nil {
+		return err
+	}
+	for _, q := range others {
+		if err := l.waitFor(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *link) waitFor(q *queue) error {
+	if q.fits() {
+		return nil
+	}
+	l.blocked.Store(math.MaxInt64)
+	defer func() { l.blocked.Store(time.Now().UnixNano()) }()
+	if err := q.wait(l.stop); err != nil {
+		return &ConnError{Err: err}
+	}
+	return nil
+}
+
+// gate returns the handover that e belongs to and the end that l is of it.
+func (l *link) gate(e *Event, law *law) (*handover, int) {
+	if law != nil {
+		if h, end := law.gate(l.id, e.Key); h != nil {
+			return h, end
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tallies != nil {
+		t := l.tallies[e.Key]
+		if t == nil {
+			t = new(tally)
+			l.tallies[e.Key] = t
+		}
+		t.events++
+		t.bytes += int64(e.Size)
+	}
+	h := l.gates[e.Key]
+	if h == nil {
+		return nil, 0
+	}
+	if h.from == l {
+		return h, fromSource
+	}
+	return h, fromTarget
+}
+
+// control takes what the transport says of the connection or of a key.
+func (l *link) control(e Event, now time.Time) {
+	l.mu.Lock()
+	h := l.gates[e.Key]
+	gap, hasGap := l.gaps[e.Key]
+	if _, ok := e.Data.(Joined); ok {
+		delete(l.gaps, e.Key)
+		l.refresh()
+	}
+	l.mu.Unlock()
+	switch d := e.Data.(type) {
+	case Up:
+		l.b.up(l, d, now)
+		l.q.append(e)
+		l.b.post(note{link: l, data: d})
+	case Joined:
+		if h != nil && h.to == l {
+			h.confirm(e.Key, now)
+			l.b.joined(l, e.Key)
+			l.b.post(note{link: l, key: e.Key, data: d})
+			return
+		}
+		if hasGap {
+			l.q.append(Event{Shard: l.id, Key: e.Key, link: l, at: now, Data: Gap{From: gap.from, To: now, Err: gap.err}})
+		}
+		l.b.joined(l, e.Key)
+		l.q.append(e)
+		l.b.post(note{link: l, key: e.Key, data: d})
+	case Parted:
+		if h == nil {
+			l.q.append(e)
+		}
+		l.b.post(note{link: l, key: e.Key, data: d, at: now})
+	case Refused:
+		l.b.post(note{link: l, key: e.Key, data: d}) // the loop says it, with the time of the next try
+	case CutOver:
+		l.q.append(e)
+		l.b.post(note{link: l, data: d})
+	default:
+		l.q.append(e)
+	}
+}
+
+// refresh sets special. mu is held.
+func (l *link) refresh() { l.special.Store(len(l.gates)+len(l.gaps) > 0 || l.tallies != nil) }
+
+func (l *link) setGate(k Key, h *handover) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h == nil {
+		delete(l.gates, k)
+	} else {
+		if l.gates == nil {
+			l.gates = make(map[Key]*handover)
+		}
+		l.gates[k] = h
+	}
+	l.refresh()
+}
+
+// expectGap makes the next Joined of k report a gap.
+func (l *link) expectGap(k Key, g gapStart) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gaps == nil {
+		l.gaps = make(map[Key]gapStart)
+	}
+	l.gaps[k] = g
+	l.refresh()
+}
+
+func (l *link) forgetGap(k Key) {
+	l.mu.Lock()
+	delete(l.gaps, k)
+	l.refresh()
+	l.mu.Unlock()
+}
+
+// measure starts counting events per key.
+func (l *link) measure() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tallies == nil {
+		l.tallies = make(map[Key]*tally)
+	}
+	l.refresh()
+}
+
+// counted returns what was counted since the last call.
+func (l *link) counted() map[Key]*tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tallies
+	if t != nil {
+		l.tallies = make(map[Key]*tally, len(t))
+	}
+	return t
+}
+
+// end makes the reader return: at once if it waits for the queue, and after
+// Close or Quit if it waits for the service.
+func (l *link) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.stopped = true
+		close(l.stop)
+	}
+}
+
+func (l *link) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
+}
+
+// close ends the connection and leaves its session resumable.
+func (l *link) close() {
+	l.end()
+	l.conn.Close()
+}
+
+// quit ends the connection and its session.
+func (l *link) quit(ctx context.Context) {
+	l.end()
+	l.conn.Quit(ctx)
+	l.conn.Close()
+}
+
+// ask has a key joined or parted by a goroutine of the link's own, which ends
+// when nothing is left to ask: a connection that does not take what is written
+// holds up no other. Keys that wait at the same time are asked together.
+func (l *link) ask(k Key, join bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return
+	}
+	l.asks = append(l.asks, ask{k, join})
+	if !l.asking {
+		l.asking = true
+		l.b.wg.Go(l.askAll)
+	}
+}
+
+func (l *link) askAll() {
+	ctx, cancel := context.WithCancel(l.b.ctx)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		if len(l.asks) == 0 || l.stopped {
+			l.asks, l.asking = nil, false
+			l.mu.Unlock()
+			return
+		}
+		join := l.asks[0].join
+		var keys []Key
+		for len(l.asks) > 0 && l.asks[0].join == join {
+			keys = append(keys, l.asks[0].key)
+			l.asks = l.asks[1:]
+		}
+		l.mu.Unlock()
+		var err error
+		if join {
+			err = l.join.Join(ctx, keys...)
+		} else {
+			err = l.join.Part(ctx, keys...)
+		}
+		if err != nil && !l.ended() {
+			// Not to be asked is not to be alive: the reader will tell why.
+			l.b.log.Debug().Stringer("shard", l.id).Err(err).Msg("could not ask")
+			l.conn.Close()
+		}
+	}
+}
+
+// lastEvent is when the service sent the last event of a connection that ended with err.
+func (l *link) lastEvent(err error) time.Time {
+	var ce *ConnError
+	if errors.As(err, &ce) && !ce.Last.IsZero() {
+		return ce.Last
+	}
+	return l.lastAt
+}

@@ -1,0 +1,234 @@
+package balancer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/balancer/balancertest"
+)
+
+// fleet is a Balancer that runs against a Network inside a synctest bubble.
+type fleet struct {
+	*balancer.Balancer
+	net *balancertest.Network
+	rec *balancertest.Recorder
+	err error
+}
+
+// play runs a story and stops the fleet.
+func play(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed bool, story func(f *fleet)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fleet{net: balancertest.NewNetwork(ncfg), rec: balancertest.NewRecorder()}
+		tr := f.net.Free()
+		if fixed {
+			tr = f.net.Fixed()
+		}
+		f.Balancer = balancer.New(tr, &cfg)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f.err = f.Run(ctx, f.rec.Handle)
+		}()
+		story(f)
+		cancel()
+		<-done
+		if v := f.net.Violations(); len(v) > 0 {
+			t.Errorf("limits exceeded: %v", v)
+		}
+	})
+}
+
+// chat publishes n rounds over keys, a message to each every d.
+func (f *fleet) chat(n int, d time.Duration, keys []balancer.Key) {
+	for range n {
+		for _, k := range keys {
+			f.net.Publish(k)
+		}
+		time.Sleep(d)
+	}
+}
+
+func (f *fleet) clean(t *testing.T) balancertest.Verdict {
+	t.Helper()
+	synctest.Wait()
+	v := f.rec.Verdict(f.net)
+	if !v.Clean() {
+		t.Errorf("verdict %+v", v)
+	}
+	return v
+}
+
+func keys(n int) []balancer.Key {
+	ks := make([]balancer.Key, n)
+	for i := range ks {
+		ks[i] = balancer.Key(fmt.Sprintf("k%03d", i))
+	}
+	return ks
+}
+
+func TestJoinSpreads(t *testing.T) {
+	ks := keys(100)
+	play(t, balancertest.Config{Limits: balancertest.Limits{KeysPerConn: 25}}, balancer.Config{}, false, func(f *fleet) {
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		f.chat(10, time.Second, ks)
+		if n := f.Count()[balancer.Member]; n != 100 {
+			t.Errorf("%d members, want 100", n)
+		}
+		if n := len(f.Shards()); n != 4 {
+			t.Errorf("%d shards, want 4", n)
+		}
+		v := f.clean(t)
+		if v.Received != 1000 || v.Gaps != 0 {
+			t.Errorf("verdict %+v, want 1000 received and no gap", v)
+		}
+	})
+}
+
+func TestFullRefuses(t *testing.T) {
+	ks := keys(130)
+	play(t, balancertest.Config{Limits: balancertest.Limits{KeysPerConn: 25}}, balancer.Config{}, false, func(f *fleet) {
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		c := f.Count()
+		if c[balancer.Member] != 125 || c[balancer.Denied] != 5 {
+			t.Fatalf("states %v, want 125 joined and 5 refused", c)
+		}
+		var refused []balancer.Key
+		for _, e := range f.rec.Events() {
+			if r, ok := e.Data.(balancer.Refused); ok && errors.Is(r.Err, balancer.ErrFull) {
+				refused = append(refused, e.Key)
+			}
+		}
+		if len(refused) != 5 {
+			t.Errorf("%d keys refused, want 5", len(refused))
+		}
+		f.Part(ks[:5]...)
+		time.Sleep(time.Second)
+		if c := f.Count(); c[balancer.Member] != 125 || c[balancer.Denied] != 0 {
+			t.Errorf("after parting 5: states %v, want 125 joined", c)
+		}
+	})
+}
+
+func TestDropRejoins(t *testing.T) {
+	ks := keys(50)
+	play(t, balancertest.Config{}, balancer.Config{}, false, func(f *fleet) {
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		f.chat(5, 100*time.Millisecond, ks)
+		f.net.Drop(0)
+		f.chat(100, 100*time.Millisecond, ks)
+		v := f.clean(t)
+		if v.InGaps == 0 || v.Gaps != 25 {
+			t.Errorf("verdict %+v, want 25 gaps with messages in them", v)
+		}
+	})
+}
+
+func TestCutOverLosesNothing(t *testing.T) {
+	for _, noIDs := range []bool{false, true} {
+		t.Run(fmt.Sprintf("noIDs=%v", noIDs), func(t *testing.T) {
+			ks := keys(20)
+			cfg := balancertest.Config{NoIDs: noIDs, Latency: func(i int) time.Duration {
+				return []time.Duration{900 * time.Millisecond, 10 * time.Millisecond, 700 * time.Millisecond}[i%3]
+			}}
+			play(t, cfg, balancer.Config{}, false, func(f *fleet) {
+				f.Join(ks...)
+				time.Sleep(3 * time.Second)
+				for i := range 3 {
+					f.chat(20, 50*time.Millisecond, ks)
+					f.net.CutOver(i*0, time.Minute)
+					f.chat(400, 50*time.Millisecond, ks)
+				}
+				time.Sleep(3 * time.Second)
+				v := f.clean(t)
+				if v.Gaps != 0 || v.Received != v.Owed {
+					t.Errorf("verdict %+v, want no gap", v)
+				}
+				if s := f.Shards(); len(s) != 1 || s[0].Conns != 4 {
+					t.Errorf("shards %+v, want one with 4 connections", s)
+				}
+				if l := f.net.Live(); len(l) != 1 {
+					t.Errorf("live %v, want one", l)
+				}
+			})
+		})
+	}
+}
+
+func TestMoveKeepsOrder(t *testing.T) {
+	ks := keys(10)
+	cfg := balancertest.Config{Latency: func(i int) time.Duration {
+		return []time.Duration{1500 * time.Millisecond, 0, 900 * time.Millisecond}[i%3]
+	}}
+	play(t, cfg, balancer.Config{InitialShardCount: 3, Policy: balancer.Manual}, false, func(f *fleet) {
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		for _, k := range ks {
+			if err := f.Move(k, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		for to := range 6 {
+			for _, k := range ks {
+				if err := f.Move(k, (to+1)%3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.chat(400, 25*time.Millisecond, ks)
+			for _, k := range ks {
+				if st, _ := f.Locate(k); st.Shard.Index != (to+1)%3 || st.Moving || f.net.Members(k) != 1 {
+					t.Errorf("%+v with %d members, want on shard %d", st, f.net.Members(k), (to+1)%3)
+				}
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if v := f.clean(t); v.Gaps != 0 {
+			t.Errorf("verdict %+v, want no gap", v)
+		}
+	})
+}
+
+func TestReshardFixed(t *testing.T) {
+	for _, noIDs := range []bool{false, true} {
+		for _, to := range []int{1, 2, 3, 4, 5, 7, 8} {
+			t.Run(fmt.Sprintf("4to%d/noIDs=%v", to, noIDs), func(t *testing.T) {
+				ks := keys(60)
+				cfg := balancertest.Config{NoIDs: noIDs, Replay: 1000, Latency: func(i int) time.Duration { return time.Duration(i*331%1900) * time.Millisecond }}
+				play(t, cfg, balancer.Config{InitialShardCount: 4, MaxShardCount: 10}, true, func(f *fleet) {
+					f.Join(ks...)
+					time.Sleep(3 * time.Second)
+					f.chat(20, 50*time.Millisecond, ks)
+					if err := f.Resize(to); err != nil {
+						t.Fatal(err)
+					}
+					f.chat(400, 50*time.Millisecond, ks)
+					time.Sleep(3 * time.Second)
+					v := f.clean(t)
+					if v.Gaps != 0 || v.Received != v.Owed {
+						t.Errorf("verdict %+v, want no gap", v)
+					}
+					want := 4 + to
+					if to == 4 {
+						want = 4
+					}
+					if id, _ := f.net.Identifies(); id != want {
+						t.Errorf("%d identifies, want %d", id, want)
+					}
+					if n := len(f.Shards()); n != to {
+						t.Errorf("%d shards, want %d", n, to)
+					}
+				})
+			})
+		}
+	}
+}
