@@ -91,6 +91,7 @@ func (b *Balancer) onDown(l *link, d Down, last time.Time) {
 			b.targetGone(e, d.Err, now)
 		case h.from:
 			if h.at() == aborted {
+				h.endAbort()
 				b.end(e, last, d.Err)
 			} else {
 				b.sourceGone(e, last, d.Err, now)

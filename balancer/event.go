@@ -91,8 +91,12 @@ type Down struct{ Err error }
 type Joined struct{}
 
 // Parted says that the service ended the membership of Event.Key: because it
-// was asked to if Err is nil, by itself otherwise.
-type Parted struct{ Err error }
+// was asked to if Err is nil, by itself otherwise. Last is when the service sent
+// the last event before it on this connection, zero if it does not say.
+type Parted struct {
+	Err  error
+	Last time.Time
+}
 
 // Refused says that Event.Key is not joined and why. Until is when it will be
 // tried again; the zero time means that only a new Join will.

@@ -75,15 +75,13 @@ func (h *handover) target(e *Event, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch h.phase {
-	case remember, hold:
+	case remember, hold, aborted:
 		h.held = append(h.held, *e)
 		if h.phase == hold && len(h.held) >= heldMax {
 			h.open()
 		}
 	case finished:
 		h.dest.q.append(*e)
-	case aborted:
-		e.link.handled(e.Seq)
 	default:
 		h.pass(fromTarget, e, now)
 	}
@@ -140,7 +138,7 @@ func (h *handover) sourceGone(key Key, last time.Time, err error, now time.Time)
 	defer h.mu.Unlock()
 	switch h.phase {
 	case remember:
-		if h.gapFrom.IsZero() {
+		if h.gapFrom.IsZero() || last.Before(h.gapFrom) {
 			h.gapFrom, h.gapErr = last, err
 		}
 	case hold, both:
@@ -158,6 +156,11 @@ func (h *handover) open() {
 		return
 	}
 	h.phase = both
+	h.letIn()
+}
+
+// letIn delivers what was held and is no copy. mu is held.
+func (h *handover) letIn() {
 	held := h.held
 	h.held = nil
 	for i := range held {
@@ -211,16 +214,20 @@ func (h *handover) drained() {
 	}
 }
 
-// abort gives the handover up because the target is gone. What it held is
-// dropped: the source delivers it.
+// abort gives the handover up because the target is gone. What was held is
+// kept for one overlap, in case the source is dying too.
 func (h *handover) abort() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := range h.held {
-		h.held[i].link.handled(h.held[i].Seq)
-	}
-	h.held = nil
 	h.phase = aborted
+	h.twins.keep = true
+	h.mu.Unlock()
+}
+
+// endAbort delivers what the source had the time to deliver and did not.
+func (h *handover) endAbort() {
+	h.mu.Lock()
+	h.letIn()
+	h.mu.Unlock()
 }
 
 // ended notes when the service sent the target's last event.

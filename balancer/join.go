@@ -78,7 +78,7 @@ func (b *Balancer) nextJoin() (*entry, *link) {
 	for b.joinPos < len(b.joins) {
 		e := b.joins[b.joinPos]
 		if l := b.joinOn(e); l != nil {
-			if e.exempt || b.cfg.KeyCap <= 0 || b.members < b.cfg.KeyCap || e.move != nil && e.move.breaks {
+			if e.exempt || b.cfg.KeyCap <= 0 || b.members < b.cfg.KeyCap || e.move == nil && e.member || e.move != nil && e.move.breaks {
 				return e, l
 			}
 			b.overCap(e)
@@ -120,8 +120,7 @@ func (b *Balancer) overCap(e *entry) {
 	}
 	b.capped = append(b.capped, e)
 	if e.state != Denied {
-		e.state, e.bad().err, e.trouble.until = Denied, ErrKeyCap, time.Time{}
-		b.say(e, Refused{Err: ErrKeyCap})
+		b.refuse(e, ErrKeyCap, time.Time{}, time.Now())
 	}
 }
 
@@ -135,7 +134,7 @@ func (b *Balancer) sendJoin(e *entry, l *link, now time.Time) {
 			b.members += b.weight(e) // a double membership
 		}
 	} else {
-		e.state, e.link = Sent, l
+		e.state = Sent
 		b.enter(e, l)
 		if t := e.trouble; t != nil {
 			t.tries++
@@ -164,21 +163,40 @@ func (b *Balancer) weight(e *entry) int {
 	return 1
 }
 
-// enter counts e as a membership on l; it may be one from the join on.
+// enter counts e as a membership on l; it may be one from the join on. A key
+// that lost its connection has kept its place among the account's keys.
 func (b *Balancer) enter(e *entry, l *link) {
+	if e.link != l || !e.on {
+		l.members++
+	}
+	e.link, e.on = l, true
 	if !e.member {
 		e.member = true
 		b.members += b.weight(e)
-		l.members++
 	}
 }
 
-// leave counts a membership less, and lets a key that waited for it in.
-func (b *Balancer) leave(e *entry, l *link) {
-	b.members -= b.weight(e)
-	if l != nil {
-		l.members--
+// leave takes e off its connection. mu is held.
+func (b *Balancer) leave(e *entry) {
+	if e.on {
+		e.on = false
+		e.link.members--
 	}
+	e.link = nil
+}
+
+// resign gives e's place among the account's keys to one that waits for it. mu is held.
+func (b *Balancer) resign(e *entry) {
+	if !e.member {
+		return
+	}
+	e.member = false
+	b.members -= b.weight(e)
+	b.admit()
+}
+
+// admit lets a key in that waited for the account's cap. mu is held.
+func (b *Balancer) admit() {
 	for len(b.capped) > 0 && (b.cfg.KeyCap <= 0 || b.members < b.cfg.KeyCap) {
 		c := b.capped[0]
 		b.capped = b.capped[1:]
@@ -193,15 +211,11 @@ func (b *Balancer) leave(e *entry, l *link) {
 // unmember ends e's membership without waiting for the service: its
 // connection is gone or being left. mu is held.
 func (b *Balancer) unmember(e *entry) {
-	if e.member {
-		e.member = false
-		if l := e.link; l != nil && !l.dead {
-			l.forgetGap(e.key)
-			l.ask(e.key, false)
-		}
-		b.leave(e, e.link)
+	if l := e.link; e.on && !l.dead {
+		l.forgetGap(e.key)
+		l.ask(e.key, false)
 	}
-	e.link = nil
+	b.leave(e)
 	e.stamp++
 }
 
@@ -232,8 +246,7 @@ func (b *Balancer) onJoined(l *link, k Key, now time.Time) {
 		return
 	}
 	if e.link == nil && e.wanted && e.shard == l.s && e.move == nil {
-		e.link = l // late, but an answer
-		b.enter(e, l)
+		b.enter(e, l) // late, but an answer
 	}
 	if e.link != l {
 		return
@@ -272,23 +285,17 @@ func (b *Balancer) onRefused(l *link, k Key, d Refused, now time.Time) {
 
 // deny takes e out of its connection and tries again later, if ever. mu is held.
 func (b *Balancer) deny(e *entry, err error, until time.Time, now time.Time) {
-	if e.member {
-		e.member = false
-		b.leave(e, e.link)
-	}
 	if e.link != nil && err != ErrUnconfirmed {
 		e.link.forgetGap(e.key)
 	}
-	e.link = nil
+	b.leave(e)
+	b.resign(e)
 	e.stamp++
 	if !e.wanted {
 		b.forget(e)
 		return
 	}
-	e.state = Denied
-	t := e.bad()
-	t.err, t.until = err, until
-	b.say(e, Refused{Err: err, Until: until})
+	b.refuse(e, err, until, now)
 	if until.IsZero() {
 		// It gives its place to a key that can use it.
 		b.takeOff(e)

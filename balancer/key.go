@@ -53,7 +53,8 @@ type entry struct {
 	exempt  bool // does not count against KeyCap
 	inFresh bool // stands in Balancer.fresh
 	inJoins bool // stands in Balancer.joins
-	member  bool // counts as a membership of the account on link
+	on      bool // counts as a membership of link
+	member  bool // has a place among the account's keys
 }
 
 type trouble struct {

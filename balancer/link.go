@@ -247,7 +247,11 @@ func (l *link) control(e Event, now time.Time) {
 		if h == nil {
 			l.q.append(e)
 		}
-		l.b.post(note{link: l, key: e.Key, data: d, at: now})
+		at := now
+		if !d.Last.IsZero() {
+			at = d.Last
+		}
+		l.b.post(note{link: l, key: e.Key, data: d, at: at})
 	case Refused:
 		l.b.post(note{link: l, key: e.Key, data: d}) // the loop says it, with the time of the next try
 	case CutOver:

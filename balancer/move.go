@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-var errTargetGone = errors.New("balancer: the connection that the key moved to is gone")
+var (
+	errTargetGone = errors.New("balancer: the connection that the key moved to is gone")
+	errNotWanted  = errors.New("balancer: key is no longer wanted")
+)
 
 // askAgain is how often a part is asked for before it is taken for done.
 const askAgain = 3
@@ -51,7 +54,7 @@ func (b *Balancer) startMove(e *entry, s *shard) {
 func (b *Balancer) moveConfirmed(e *entry, now time.Time) {
 	h := e.move
 	e.stamp++
-	e.link, e.member = h.to, true
+	e.link, e.on, e.member = h.to, true, true
 	if e.wanted {
 		e.state = Member
 	}
@@ -122,10 +125,14 @@ func (b *Balancer) sourceGone(e *entry, last time.Time, err error, now time.Time
 	}
 	h.gone = true
 	h.sourceGone(e.key, last, err, now)
-	if h.breaks {
-		h.from.members-- // its place is kept for the target
-	} else {
-		b.leave(e, h.from)
+	h.from.members--
+	switch {
+	case h.breaks: // its place is kept for the target
+	case h.sent:
+		b.members -= b.weight(e) // no longer a double membership
+		b.admit()
+	default:
+		h.breaks = true
 	}
 	confirmed := h.at() != remember
 	if e.shard != h.dest {
@@ -138,11 +145,14 @@ func (b *Balancer) sourceGone(e *entry, last time.Time, err error, now time.Time
 	if confirmed {
 		b.settleMove(e, now)
 	} else {
-		e.link, e.member = nil, false
+		e.link, e.on = nil, false
 		if e.state == Member {
 			e.state = Lost
 		}
 		b.rejoinMove(e)
+		if !e.wanted && !h.sent {
+			b.finishMove(e, h)
+		}
 	}
 	b.closeReplaced(h.from)
 }
@@ -177,6 +187,9 @@ func (b *Balancer) endMove(e *entry, h *handover) {
 	if e.move != h {
 		return
 	}
+	if h.at() == aborted {
+		h.endAbort()
+	}
 	h.to.setGate(e.key, nil)
 	if h.from != nil {
 		h.from.setGate(e.key, nil)
@@ -207,8 +220,9 @@ func (b *Balancer) targetGone(e *entry, err error, now time.Time) {
 	}
 	if h.sent {
 		h.to.members--
-		if !h.breaks {
+		if !h.breaks && !h.gone {
 			b.members -= b.weight(e)
+			b.admit()
 		}
 	}
 	if h.gone {
@@ -217,10 +231,7 @@ func (b *Balancer) targetGone(e *entry, err error, now time.Time) {
 		if t.gapFrom.IsZero() {
 			t.gapFrom, t.gapErr = h.gapSince(), err
 		}
-		if h.breaks {
-			b.members -= b.weight(e)
-		}
-		e.member, e.link = false, nil
+		e.link, e.on = nil, false
 		if e.wanted {
 			e.state = Lost
 		}
@@ -228,7 +239,7 @@ func (b *Balancer) targetGone(e *entry, err error, now time.Time) {
 		return
 	}
 	h.abort()
-	e.link, e.member = h.from, true
+	e.link, e.on = h.from, true
 	if h.dest != e.shard {
 		h.dest.coming--
 		b.refreshView(h.dest)
@@ -283,6 +294,7 @@ func (b *Balancer) onParted(l *link, k Key, d Parted, at time.Time) {
 				err = nil
 			}
 			if h.at() == aborted {
+				h.endAbort()
 				b.end(e, at, cmp.Or(d.Err, errTargetGone)) // it was the only membership
 				return
 			}
@@ -316,9 +328,9 @@ func (b *Balancer) onParted(l *link, k Key, d Parted, at time.Time) {
 
 // end ends e's membership because the service did. mu is held.
 func (b *Balancer) end(e *entry, last time.Time, err error) {
-	if e.member {
-		e.member = false
-		b.leave(e, e.link)
+	b.leave(e)
+	if !e.wanted {
+		b.resign(e)
 	}
 	if e.state == Member && err != nil {
 		if t := e.bad(); t.gapFrom.IsZero() {
@@ -328,20 +340,22 @@ func (b *Balancer) end(e *entry, last time.Time, err error) {
 	} else if e.wanted && e.state != Lost {
 		e.state = Queued
 	}
-	e.link = nil
 	e.stamp++
 }
 
 // part ends e, which is no longer wanted. mu is held; the loop alone calls it.
 func (b *Balancer) part(e *entry, now time.Time) {
-	if e.wanted || b.keys[e.key] != e || e.move != nil {
-		return // wanted again, gone, or parted when its handover is over
+	if e.wanted || b.keys[e.key] != e {
+		return // wanted again, or gone
+	}
+	if e.move != nil {
+		if !e.move.sent {
+			b.targetGone(e, errNotWanted, now)
+		}
+		return // parted when its handover is over
 	}
 	if e.link == nil || e.link.dead || e.state == Denied {
-		if e.member {
-			e.member = false
-			b.leave(e, e.link)
-		}
+		b.leave(e)
 		b.forget(e)
 		return
 	}

@@ -171,9 +171,22 @@ func (b *Balancer) refuseFull(e *entry) {
 	b.full = append(b.full, e)
 	e.inFresh = true
 	if e.state != Denied || e.bad().err != ErrFull {
-		e.state, e.bad().err = Denied, ErrFull
-		b.say(e, Refused{Err: ErrFull})
+		b.refuse(e, ErrFull, time.Time{}, time.Now())
 	}
+}
+
+// refuse tells a key that it is not joined and why. What it missed since its
+// connection ended is told before; what it misses from now on is told when it
+// is joined again. mu is held.
+func (b *Balancer) refuse(e *entry, err error, until, now time.Time) {
+	e.state = Denied
+	t := e.bad()
+	t.err, t.until = err, until
+	if !t.gapFrom.IsZero() {
+		b.say(e, Gap{From: t.gapFrom, To: now, Err: t.gapErr})
+		t.gapFrom, t.gapErr = now, err
+	}
+	b.say(e, Refused{Err: err, Until: until})
 }
 
 // roomAgain lets keys that wait for room be placed as far as there is some. mu is held.
@@ -210,6 +223,7 @@ func (b *Balancer) forget(e *entry) {
 	if e.shard != nil {
 		b.takeOff(e)
 	}
+	b.resign(e)
 	e.stamp++
 	delete(b.keys, e.key)
 	if !e.inFresh && !e.inJoins {

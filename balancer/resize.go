@@ -189,6 +189,9 @@ func (b *Balancer) rollback(err error) {
 		s.q.append(Event{Shard: s.id, at: time.Now(), Data: Down{Err: fmt.Errorf("%w: %w", errRollback, err)}})
 	}
 	b.at(time.Now().Add(b.cfg.Overlap), func(time.Time) {
+		for _, h := range w.takes {
+			h.endAbort()
+		}
 		b.gen = w.gen - 1
 		b.law.Store(nil)
 	})

@@ -50,6 +50,8 @@ func (c *conn) push(i item) {
 func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	n := 0
 	var recs []*record
+	var joined []balancer.Key
+	up := false
 	c.mu.Lock()
 	for {
 		now := time.Now()
@@ -58,6 +60,12 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			if r := c.inbox[0].rec; r != nil {
 				recs = append(recs, r)
 				c.last = r.at
+			}
+			switch buf[n].Data.(type) {
+			case balancer.Joined:
+				joined = append(joined, buf[n].Key)
+			case balancer.Up:
+				up = true
 			}
 			c.inbox = c.inbox[1:]
 			n++
@@ -87,8 +95,14 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		}
 	}
 	c.mu.Unlock()
-	if len(recs) > 0 {
+	if n > 0 {
 		c.n.mu.Lock()
+		for _, k := range joined {
+			c.n.heard[k] = true
+		}
+		if up && c.session != nil {
+			c.session.heard = true
+		}
 		for _, r := range recs {
 			r.read = true
 		}
@@ -212,6 +226,7 @@ func (c joiner) Part(ctx context.Context, keys ...balancer.Key) error {
 	return nil
 }
 
+// leave ends k's membership: at once here, and for the client when it hears of it.
 func (c *conn) leave(k balancer.Key, err error) {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
@@ -221,6 +236,6 @@ func (c *conn) leave(k balancer.Key, err error) {
 	c.mu.Unlock()
 	if ok {
 		c.n.members--
-		c.push(item{e: balancer.Event{Key: k, Data: balancer.Parted{Err: err}}})
+		c.push(item{e: balancer.Event{Key: k, Data: balancer.Parted{Err: err, Last: time.Now()}}})
 	}
 }

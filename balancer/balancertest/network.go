@@ -71,6 +71,7 @@ type Network struct {
 	sessions   map[string]*session
 	published  map[balancer.Key][]*record
 	members    int
+	heard      map[balancer.Key]bool // keys whose Joined was received at least once
 	joins      []time.Time
 	logins     []time.Time
 	violations []string
@@ -82,7 +83,7 @@ type Network struct {
 // record is what the network knows of one message.
 type record struct {
 	at   time.Time
-	owed bool // it was published while the account had a right to it
+	owed bool // it was published after the client had heard that it is a member
 	read bool // a connection handed it out
 }
 
@@ -92,7 +93,7 @@ type session struct {
 	seq   uint64
 	log   []balancer.Event // with Seq; the last Config.Replay
 	conn  *conn            // nil while nobody is connected
-	born  time.Time
+	heard bool             // its Up was received
 }
 
 // NewNetwork returns a Network.
@@ -100,7 +101,7 @@ func NewNetwork(cfg Config) *Network {
 	if cfg.Limits.Per == 0 {
 		cfg.Limits.Per = 10 * time.Second
 	}
-	return &Network{cfg: cfg, published: make(map[balancer.Key][]*record), sessions: make(map[string]*session)}
+	return &Network{cfg: cfg, published: make(map[balancer.Key][]*record), sessions: make(map[string]*session), heard: make(map[balancer.Key]bool)}
 }
 
 // Free returns a Transport with free placement.
@@ -157,7 +158,7 @@ func (f fixed) Dial(ctx context.Context, id balancer.ShardID, s *balancer.Sessio
 		}
 	}
 	n.identifies++
-	ses := &session{id: fmt.Sprintf("session-%d", len(n.sessions)), shard: id, conn: c, born: time.Now()}
+	ses := &session{id: fmt.Sprintf("session-%d", len(n.sessions)), shard: id, conn: c}
 	n.sessions[ses.id] = ses
 	c.session = ses
 	ses.seq++
@@ -232,10 +233,7 @@ func (n *Network) Publish(k balancer.Key, text ...string) {
 	if len(text) > 0 {
 		m.Text = text[0]
 	}
-	rec := &record{at: m.At}
-	if p := n.published[k]; len(p) > 0 {
-		rec.owed = p[len(p)-1].owed
-	}
+	rec := &record{at: m.At, owed: n.heard[k]}
 	n.published[k] = append(n.published[k], rec)
 	e := balancer.Event{Key: k, Size: 100, Data: m}
 	if !n.cfg.NoIDs {
@@ -250,7 +248,7 @@ func (n *Network) Publish(k balancer.Key, text ...string) {
 			if len(s.log) > n.cfg.Replay {
 				s.log = s.log[len(s.log)-n.cfg.Replay:]
 			}
-			rec.owed = true
+			rec.owed = rec.owed || s.heard
 			if s.conn != nil {
 				s.conn.push(item{e: es, rec: rec})
 			}
@@ -258,7 +256,6 @@ func (n *Network) Publish(k balancer.Key, text ...string) {
 	}
 	for _, c := range n.conns {
 		if c.session == nil && c.member(k) {
-			rec.owed = true
 			c.push(item{e: e, rec: rec})
 		}
 	}
@@ -268,7 +265,7 @@ func (s *session) carries(k balancer.Key) bool {
 	return fixed{}.Place(k, s.shard.Count) == s.shard.Index
 }
 
-// Repeat sends the last message of k once more, as services do.
+// Repeat sends the last message of k once more, as services do. Without IDs it does nothing.
 func (n *Network) Repeat(k balancer.Key) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -277,6 +274,9 @@ func (n *Network) Repeat(k balancer.Key) {
 		return
 	}
 	id := string(k) + "/" + strconv.Itoa(len(p))
+	if n.cfg.NoIDs {
+		return // nothing would tell it from a new message
+	}
 	for _, c := range n.conns {
 		if c.session == nil && c.member(k) {
 			c.push(item{e: balancer.Event{Key: k, ID: id, Size: 100, Data: &Message{Key: k, N: len(p), Text: id, At: p[len(p)-1].at}}, rec: p[len(p)-1]})

@@ -15,13 +15,14 @@ type Recorder struct {
 	got    map[balancer.Key][]int // by message number -1: how often
 	last   map[balancer.Key]int
 	gaps   map[balancer.Key][]balancer.Gap
-	events []balancer.Event // control events, in the order received
+	events []balancer.Event           // control events, in the order received
+	out    map[balancer.Key]time.Time // keys that stand refused, and since when
 	late   []string
 }
 
 // NewRecorder returns an empty Recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{got: make(map[balancer.Key][]int), last: make(map[balancer.Key]int), gaps: make(map[balancer.Key][]balancer.Gap)}
+	return &Recorder{got: make(map[balancer.Key][]int), last: make(map[balancer.Key]int), gaps: make(map[balancer.Key][]balancer.Gap), out: make(map[balancer.Key]time.Time)}
 }
 
 // Handle is a balancer.Handler.
@@ -31,8 +32,15 @@ func (r *Recorder) Handle(_ context.Context, e balancer.Event) {
 	m, ok := e.Data.(*Message)
 	if !ok {
 		r.events = append(r.events, e)
-		if g, ok := e.Data.(balancer.Gap); ok {
-			r.gaps[e.Key] = append(r.gaps[e.Key], g)
+		switch d := e.Data.(type) {
+		case balancer.Gap:
+			r.gaps[e.Key] = append(r.gaps[e.Key], d)
+		case balancer.Refused:
+			if r.out[e.Key].IsZero() {
+				r.out[e.Key] = time.Now()
+			}
+		case balancer.Joined:
+			delete(r.out, e.Key)
 		}
 		return
 	}
@@ -68,7 +76,7 @@ func (r *Recorder) Received(k balancer.Key) int {
 
 // Verdict is what became of everything that a Network published.
 type Verdict struct {
-	Owed       int // messages published once their key had a member
+	Owed       int // messages published once the client had heard that their key has a member
 	Received   int // those received at least once
 	Lost       int // neither received nor inside a reported gap, or read off a connection and not handed on
 	Doubled    int // second copies
@@ -90,7 +98,7 @@ func (r *Recorder) Verdict(n *Network, parted ...balancer.Key) Verdict {
 	defer n.mu.Unlock()
 	v := Verdict{OutOfOrder: len(r.late)}
 	note := func(format string, a ...any) {
-		if len(v.Details) < 20 {
+		if len(v.Details) < 3 {
 			v.Details = append(v.Details, fmt.Sprintf(format, a...))
 		}
 	}
@@ -115,7 +123,7 @@ func (r *Recorder) Verdict(n *Network, parted ...balancer.Key) Verdict {
 				v.Doubled += c - 1
 				note("doubled: %s/%d", k, i+1)
 			}
-			if !rec.owed || skip[k] && c == 0 {
+			if !rec.owed || c == 0 && (skip[k] || !r.out[k].IsZero() && !rec.at.Before(r.out[k])) {
 				continue
 			}
 			v.Owed++
