@@ -54,12 +54,14 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 		case e.move != nil || !e.wanted:
 		case e.link == nil && (e.state == Queued || e.state == Lost || e.state == Wanted):
 			b.queueJoin(e)
+		case e.link != l && e.state == Queued:
+			b.unmember(e) // asked in vain on the connection that is being replaced
+			b.queueJoin(e)
 		case e.link != nil && e.link != l && e.state == Member:
 			b.startMove(e, s)
-		case e.link != nil && e.link != l && e.state == Sent:
-			b.unmember(e)
-			b.queueJoin(e)
 		}
+		// A join that is under way on the connection being replaced is left to be
+		// answered: the answer starts its handover.
 	}
 	waits := s.waits
 	s.waits = nil
@@ -70,7 +72,9 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 		}
 	}
 	b.refreshView(s)
-	b.closeReplaced(s.old)
+	for _, o := range s.all() {
+		b.closeReplaced(o)
+	}
 	b.closeEmpty(s)
 	b.kick()
 }
@@ -80,9 +84,6 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 func (b *Balancer) onDown(l *link, d Down, last time.Time) {
 	now := time.Now()
 	s := l.s
-	if s.old == l {
-		s.old = nil
-	}
 	for e := range b.movers {
 		h := e.move
 		switch l {
@@ -215,16 +216,16 @@ func (b *Balancer) endShard(s *shard, politely bool) {
 	if s.cancel != nil {
 		s.cancel()
 	}
-	for _, l := range []*link{s.link, s.old} {
-		if l == nil {
-			continue
-		}
+	for _, l := range s.all() {
 		if politely {
 			b.quitLink(l)
 		} else {
 			l.retiring = true
 			b.wg.Go(l.close)
 		}
+	}
+	if b.placer == nil && b.cfg.InitialShardCount >= 0 {
+		b.freed = append(b.freed, s.id.Index)
 	}
 	for i, o := range b.shards {
 		if o == s {

@@ -101,7 +101,9 @@ type Balancer struct {
 	shards  []*shard            // by index under free placement; all generations under fixed
 	open    []*shard            // those that may take keys, in the order of views
 	views   []ShardView
-	gen     int // newest generation
+	gen     int   // newest generation
+	indexes int   // how many indexes were ever used under free placement
+	freed   []int // those that no shard has any more
 	timers  timers
 	fatal   error
 	measure time.Time // since when rates are measured; zero: not

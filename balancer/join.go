@@ -262,6 +262,11 @@ func (b *Balancer) onJoined(l *link, k Key, now time.Time) {
 		return
 	}
 	e.state = Member
+	if e.shard.retire {
+		b.unplaced(e)
+		b.kick()
+		return
+	}
 	if n := e.shard.link; n != nil && n != l && e.move == nil {
 		b.startMove(e, e.shard) // confirmed on a connection that has been replaced
 	}
@@ -356,9 +361,19 @@ func (b *Balancer) unconfirmed(e *entry, l *link, now time.Time) {
 	e.stamp++
 	stamp := e.stamp
 	b.at(now.Add(wait), func(time.Time) {
-		if e.stamp == stamp && e.wanted && e.state == Sent && e.link == l && e.shard != nil && e.shard.link != nil {
-			e.state = Queued
-			b.queueJoin(e)
+		if e.stamp != stamp || !e.wanted || e.state != Sent {
+			return
 		}
+		e.state = Queued
+		if e.shard.link != l {
+			b.unmember(e) // the connection is being replaced: its successor is asked
+		}
+		if e.shard.retire {
+			b.unmember(e)
+			b.unplaced(e)
+			b.kick()
+			return
+		}
+		b.queueJoin(e)
 	})
 }

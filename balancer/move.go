@@ -397,7 +397,7 @@ func (b *Balancer) onCutOver(l *link, now time.Time) {
 // closeReplaced ends a connection that has been replaced once no key is left
 // on it. mu is held.
 func (b *Balancer) closeReplaced(l *link) {
-	if l == nil || l.dead || l.s.old != l || l.members > 0 || l.s.link == nil {
+	if l == nil || l.dead || !l.retiring || l.members > 0 || l.s.link == nil || l.s.link == l {
 		return
 	}
 	for e := range b.movers {
@@ -405,7 +405,6 @@ func (b *Balancer) closeReplaced(l *link) {
 			return
 		}
 	}
-	l.s.old = nil
 	b.quitLink(l)
 }
 

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -119,33 +120,28 @@ func (b *Balancer) apply(p Plan, fresh []*entry, now time.Time) {
 	}
 }
 
+// freeIndex returns the lowest index that no shard has. mu is held.
 func (b *Balancer) freeIndex() int {
-	used := make(map[int]bool, len(b.shards))
-	for _, s := range b.shards {
-		used[s.id.Index] = true
+	if len(b.freed) == 0 {
+		b.indexes++
+		return b.indexes - 1
 	}
-	i := len(b.shards)
-	for j := range b.shards {
-		if !used[j] {
-			i = j
-			break
-		}
-	}
-	return i
+	low := slices.Min(b.freed)
+	b.freed = slices.DeleteFunc(b.freed, func(i int) bool { return i == low })
+	return low
 }
 
 // place puts e on s: at once if it stands nowhere or is not joined, by
 // handover otherwise. mu is held.
 func (b *Balancer) place(e *entry, s *shard) {
-	if e.shard == s || e.move != nil {
-		return
+	if e.shard == s || e.move != nil || e.on && e.state != Member {
+		return // a join that is under way is left to be answered first
 	}
 	if e.shard != nil && e.link != nil && e.state == Member {
 		b.startMove(e, s)
 		return
 	}
 	if e.shard != nil {
-		b.unmember(e) // a join under way is left behind: its link parts it
 		b.takeOff(e)
 	}
 	e.shard, e.pos = s, int32(len(s.keys))

@@ -15,10 +15,8 @@ func (b *Balancer) startMeasuring() {
 	defer b.mu.Unlock()
 	b.measure, b.sampled = now, now
 	for _, s := range b.shards {
-		for _, l := range []*link{s.link, s.old} {
-			if l != nil {
-				l.measure()
-			}
+		for _, l := range s.all() {
+			l.measure()
 		}
 	}
 }
@@ -34,10 +32,7 @@ func (b *Balancer) sampleRates(now time.Time) {
 	for _, s := range b.open {
 		var sum Rate
 		counts := make(map[Key]tally)
-		for _, l := range []*link{s.link, s.old} {
-			if l == nil {
-				continue
-			}
+		for _, l := range s.all() {
 			for k, t := range l.counted() {
 				c := counts[k]
 				counts[k] = tally{c.events + t.events, c.bytes + t.bytes}

@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -38,7 +39,7 @@ type shard struct {
 	waits  []*entry // keys that will move here once it is connected
 	cap    int      // keys that it may have
 	link   *link    // the connection that new keys are joined on; nil while there is none
-	old    *link    // the connection that link replaces
+	olds   []*link  // connections that have been replaced and still hold keys
 	state  ShardState
 	err    error
 	since  time.Time
@@ -107,6 +108,15 @@ func (b *Balancer) refreshView(s *shard) {
 	}
 	v := &b.views[s.view]
 	v.Up, v.Keys, v.Cap = s.state == Ready, len(s.keys)+s.coming, s.cap
+}
+
+// all returns the connections of the shard that are up. mu is held.
+func (s *shard) all() []*link {
+	ls := slices.Clone(s.olds)
+	if s.link != nil {
+		ls = append(ls, s.link)
+	}
+	return ls
 }
 
 // start has a goroutine keep the shard connected. mu is held.
@@ -228,7 +238,7 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 	}
 	s.conns++
 	if s.link != nil {
-		s.old = s.link
+		s.olds = append(s.olds, s.link)
 	}
 	s.link = l
 	s.err = nil
@@ -261,6 +271,7 @@ func (s *shard) lost(run int, l *link, err error) (over bool) {
 	asked = asked || l.retiring || s.retire
 	l.dead = true
 	s.last, s.lastSent = l, last
+	s.olds = slices.DeleteFunc(s.olds, func(o *link) bool { return o == l })
 	if s.link == l {
 		s.link = nil
 		if !asked {
@@ -314,11 +325,9 @@ func (b *Balancer) stopShards() {
 	b.mu.Lock()
 	var links []*link
 	for _, s := range b.shards {
-		for _, l := range []*link{s.link, s.old} {
-			if l != nil {
-				l.retiring = true
-				links = append(links, l)
-			}
+		for _, l := range s.all() {
+			l.retiring = true
+			links = append(links, l)
 		}
 		if s.cancel != nil {
 			s.cancel()

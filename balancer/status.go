@@ -27,7 +27,7 @@ func (b *Balancer) Shards() []ShardStatus {
 	defer b.mu.Unlock()
 	out := make([]ShardStatus, 0, len(b.shards))
 	for _, s := range b.shards {
-		st := ShardStatus{ID: s.id, State: s.state, Keys: len(s.keys), Cap: s.cap, Queued: s.q.waiting(), Conns: s.conns, Err: s.err, Since: s.since, Replace: s.old != nil}
+		st := ShardStatus{ID: s.id, State: s.state, Keys: len(s.keys), Cap: s.cap, Queued: s.q.waiting(), Conns: s.conns, Err: s.err, Since: s.since, Replace: len(s.olds) > 0}
 		for _, e := range s.keys {
 			if e.state == Member {
 				st.Joined++

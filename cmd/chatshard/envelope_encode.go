@@ -1,0 +1,483 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/irc"
+)
+
+// cursor counts what one relay writes. Encoders share one; whoever shares an
+// output among goroutines holds its lock while encoding, so that the sequence
+// is that of the output.
+type cursor struct {
+	epoch string
+	seq   uint64
+}
+
+// newCursor begins an epoch.
+func newCursor() *cursor {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return &cursor{epoch: hex.EncodeToString(b[:])}
+}
+
+// encoder writes the events of one account as envelopes. It is used by one
+// goroutine at a time.
+type encoder struct {
+	platform string // twitch, irc
+	network  string // of IRC, as configured
+	account  string
+	cursor   *cursor
+	now      func() time.Time
+
+	emotes []irc.Emote // reused
+}
+
+// append appends the envelope of ev to dst, without a line break. It allocates
+// nothing for a message without emotes and without escaped tags.
+func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
+	e.cursor.seq++
+	m, _ := ev.Data.(*irc.Message)
+	id := ev.ID
+	if id == "" && m != nil {
+		id = m.EventID()
+	}
+	dst = append(dst, `{"v":1,"id":`...)
+	if id != "" {
+		dst = appendString(dst, id)
+	} else {
+		dst = append(dst, '"')
+		dst = append(dst, e.cursor.epoch...)
+		dst = append(dst, ':')
+		dst = strconv.AppendUint(dst, e.cursor.seq, 10)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, `,"cursor":{"epoch":"`...)
+	dst = append(dst, e.cursor.epoch...)
+	dst = append(dst, `","seq":`...)
+	dst = strconv.AppendUint(dst, e.cursor.seq, 10)
+	dst = append(dst, '}')
+	if m != nil {
+		dst = appendTime(dst, `,"time":`, m.Sent())
+	}
+	dst = appendTime(dst, `,"received":`, e.now())
+	dst = appendField(dst, `,"platform":`, e.platform)
+	dst = appendField(dst, `,"network":`, e.network)
+	dst = append(dst, `,"account":`...)
+	dst = appendString(dst, e.account)
+	dst = append(dst, `,"shard":"`...)
+	dst = appendShard(dst, ev.Shard)
+	dst = append(dst, '"')
+	dst = e.appendChannel(dst, ev.Key, m)
+	if m != nil {
+		dst = e.appendMessage(dst, m)
+		dst = appendRaw(dst, m.Raw())
+	} else {
+		dst = appendEvent(dst, ev.Data)
+	}
+	return append(dst, '}')
+}
+
+func (e *encoder) appendChannel(dst []byte, key balancer.Key, m *irc.Message) []byte {
+	name, id := string(key), ""
+	if m != nil {
+		id, _ = m.Tag("room-id")
+		if name == "" {
+			name = m.Channel()
+			if e.platform == "twitch" {
+				name = strings.TrimPrefix(name, "#")
+			}
+		}
+	}
+	if name == "" && id == "" {
+		return dst
+	}
+	dst = append(dst, `,"channel":{`...)
+	if id != "" {
+		dst = append(dst, `"id":`...)
+		dst = appendString(dst, id)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"name":`...)
+	dst = appendString(dst, name)
+	return append(dst, '}')
+}
+
+func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
+	user := irc.Chatter{Message: m}
+	switch m.Command() {
+	case "PRIVMSG":
+		msg := irc.PrivMsg{Chatter: user}
+		kind := "message"
+		if m.Channel() == "" {
+			kind = "whisper"
+		}
+		dst = appendField(dst, `,"kind":`, kind)
+		dst = appendUser(dst, user)
+		dst = appendField(dst, `,"text":`, msg.Text())
+		dst = e.appendFragments(dst, user, msg.Text())
+		dst = appendReply(dst, msg)
+		dst = appendShared(dst, user)
+		dst = appendFlags(dst, user)
+		dst = appendNumber(dst, `,"bits":`, msg.Bits())
+		return appendField(dst, `,"reward_id":`, msg.RewardID())
+	case "USERNOTICE":
+		msg := irc.UserNotice{Chatter: user}
+		dst = append(dst, `,"kind":"user_notice"`...)
+		dst = appendField(dst, `,"type":`, msg.Kind())
+		dst = appendUser(dst, user)
+		dst = appendField(dst, `,"text":`, msg.Text())
+		dst = appendField(dst, `,"system_text":`, msg.SystemMsg())
+		dst = e.appendFragments(dst, user, msg.Text())
+		dst = appendShared(dst, user)
+		return appendFlags(dst, user)
+	case "WHISPER":
+		msg := irc.Whisper{Chatter: user}
+		dst = append(dst, `,"kind":"whisper"`...)
+		dst = appendUser(dst, user)
+		dst = appendField(dst, `,"text":`, msg.Text())
+		dst = e.appendFragments(dst, user, msg.Text())
+		return appendFlags(dst, user)
+	case "NOTICE":
+		msg := irc.NoticeMsg{Message: m}
+		dst = append(dst, `,"kind":"notice"`...)
+		dst = appendField(dst, `,"type":`, msg.MsgID())
+		dst = appendUser(dst, user)
+		dst = appendField(dst, `,"text":`, msg.Text())
+		return appendFlags(dst, user)
+	case "CLEARCHAT":
+		msg := irc.ClearChat{Message: m}
+		dst = append(dst, `,"kind":"clear"`...)
+		dst = appendTarget(dst, "", msg.TargetID(), msg.Target())
+		return appendNumber(dst, `,"seconds":`, int(msg.Duration()/time.Second))
+	case "CLEARMSG":
+		msg := irc.ClearMsg{Message: m}
+		dst = append(dst, `,"kind":"delete"`...)
+		dst = appendTarget(dst, msg.TargetID(), "", msg.Login())
+		return appendField(dst, `,"text":`, msg.Text())
+	case "ROOMSTATE":
+		return appendRoom(dst, irc.RoomState{Message: m})
+	case "JOIN":
+		dst = append(dst, `,"kind":"join"`...)
+		return appendUser(dst, user)
+	case "PART":
+		dst = append(dst, `,"kind":"part"`...)
+		dst = appendUser(dst, user)
+		return appendField(dst, `,"text":`, irc.PartMsg{Message: m}.Reason())
+	case "KICK":
+		msg := irc.KickMsg{Message: m}
+		dst = append(dst, `,"kind":"kick"`...)
+		dst = appendUser(dst, user)
+		dst = appendTarget(dst, "", "", msg.Target())
+		return appendField(dst, `,"text":`, msg.Reason())
+	case "TOPIC":
+		dst = append(dst, `,"kind":"topic"`...)
+		dst = appendUser(dst, user)
+		return appendField(dst, `,"text":`, irc.TopicMsg{Message: m}.Topic())
+	}
+	dst = append(dst, `,"kind":"other"`...)
+	dst = appendField(dst, `,"type":`, m.Command())
+	return appendUser(dst, user)
+}
+
+// appendEvent appends what the balancer says.
+func appendEvent(dst []byte, data any) []byte {
+	switch d := data.(type) {
+	case balancer.Up:
+		dst = append(dst, `,"kind":"up"`...)
+		if d.Resumed {
+			dst = append(dst, `,"flags":["resumed"]`...)
+		}
+		return dst
+	case balancer.Down:
+		dst = append(dst, `,"kind":"down"`...)
+		return appendError(dst, d.Err)
+	case balancer.Joined:
+		return append(dst, `,"kind":"join","flags":["self"]`...)
+	case balancer.Parted:
+		dst = append(dst, `,"kind":"part","flags":["self"]`...)
+		return appendError(dst, d.Err)
+	case balancer.Refused:
+		dst = append(dst, `,"kind":"refused"`...)
+		dst = appendError(dst, d.Err)
+		return appendTime(dst, `,"until":`, d.Until)
+	case balancer.CutOver:
+		return append(dst, `,"kind":"cut_over"`...)
+	case balancer.Gap:
+		dst = append(dst, `,"kind":"gap","gap":{`...)
+		n := len(dst)
+		dst = appendTime(dst, `"from":`, d.From)
+		if !d.To.IsZero() {
+			if len(dst) > n {
+				dst = append(dst, ',')
+			}
+			dst = appendTime(dst, `"to":`, d.To)
+		}
+		if len(dst) > n {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"dropped":`...)
+		dst = strconv.AppendInt(dst, int64(d.Dropped), 10)
+		dst = append(dst, '}')
+		return appendError(dst, d.Err)
+	}
+	return append(dst, `,"kind":"other"`...)
+}
+
+func appendError(dst []byte, err error) []byte {
+	if err == nil {
+		return dst
+	}
+	return appendField(dst, `,"error":`, err.Error())
+}
+
+// appendUser appends the sender, unless that is a server or nobody.
+func appendUser(dst []byte, c irc.Chatter) []byte {
+	id, _ := c.Tag("user-id")
+	login := c.Login()
+	if id == "" && c.User() == "" && strings.Contains(login, ".") || id == "" && login == "" {
+		return dst
+	}
+	dst = append(dst, `,"user":{`...)
+	n := len(dst)
+	name := c.DisplayName()
+	if name == login {
+		name = ""
+	}
+	account, _ := c.Tag("account")
+	dst = appendUserFields(dst, id, login, name)
+	dst = appendField(dst, `,"account":`, account)
+	dst = appendField(dst, `,"color":`, c.Color())
+	badges, _ := c.Tag("badges")
+	return closeObject(appendBadges(dst, badges), n)
+}
+
+// appendBadges reads the list itself: the iterator of package irc allocates.
+func appendBadges(dst []byte, list string) []byte {
+	start := len(dst)
+	for list != "" {
+		var badge string
+		badge, list, _ = strings.Cut(list, ",")
+		name, version, _ := strings.Cut(badge, "/")
+		if name == "" {
+			continue
+		}
+		if len(dst) == start {
+			dst = append(dst, `,"badges":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"name":`...)
+		dst = appendString(dst, name)
+		dst = append(dst, `,"version":`...)
+		dst = appendString(dst, version)
+		dst = append(dst, '}')
+	}
+	if len(dst) > start {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// appendUserFields appends with a comma before each: see closeObject.
+func appendUserFields(dst []byte, id, login, name string) []byte {
+	dst = appendField(dst, `,"id":`, id)
+	dst = appendField(dst, `,"login":`, login)
+	return appendField(dst, `,"name":`, name)
+}
+
+// closeObject ends an object whose first key, at n, has a comma before it.
+func closeObject(dst []byte, n int) []byte {
+	if n < len(dst) {
+		dst = slices.Delete(dst, n, n+1)
+	}
+	return append(dst, '}')
+}
+
+func appendTarget(dst []byte, messageID, userID, login string) []byte {
+	if messageID == "" && userID == "" && login == "" {
+		return dst
+	}
+	dst = append(dst, `,"target":{`...)
+	n := len(dst)
+	dst = appendField(dst, `,"message_id":`, messageID)
+	if userID != "" || login != "" {
+		dst = append(dst, `,"user":{`...)
+		u := len(dst)
+		dst = appendUserFields(dst, userID, login, "")
+		dst = closeObject(dst, u)
+	}
+	return closeObject(dst, n)
+}
+
+// appendFragments appends the text of c cut at its emotes. Those of a notice or
+// a whisper are written like those of a message.
+func (e *encoder) appendFragments(dst []byte, c irc.Chatter, text string) []byte {
+	if list, _ := c.Tag("emotes"); list == "" {
+		return dst
+	}
+	e.emotes = slices.AppendSeq(e.emotes[:0], irc.PrivMsg{Chatter: c}.Emotes())
+	if len(e.emotes) == 0 {
+		return dst
+	}
+	// The service lists them by emote.
+	slices.SortFunc(e.emotes, func(a, b irc.Emote) int { return a.Start - b.Start })
+	dst = append(dst, `,"fragments":[`...)
+	at := 0
+	for _, emote := range e.emotes {
+		if emote.Start < at {
+			continue // overlaps the one before
+		}
+		dst = appendFragment(dst, "text", "", text[at:emote.Start])
+		dst = appendFragment(dst, "emote", emote.ID, emote.Name)
+		at = emote.End
+	}
+	dst = appendFragment(dst, "text", "", text[at:])
+	clear(e.emotes) // so that no line is kept
+	dst[len(dst)-1] = ']'
+	return dst
+}
+
+// appendFragment appends with a comma behind.
+func appendFragment(dst []byte, kind, id, text string) []byte {
+	if text == "" {
+		return dst
+	}
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, kind...)
+	dst = append(dst, '"')
+	dst = appendField(dst, `,"id":`, id)
+	dst = append(dst, `,"text":`...)
+	dst = appendString(dst, text)
+	return append(dst, '}', ',')
+}
+
+func appendReply(dst []byte, m irc.PrivMsg) []byte {
+	id, ok := m.Tag("reply-parent-msg-id")
+	if !ok {
+		if id, ok = m.Tag("+draft/reply"); !ok {
+			return dst
+		}
+	}
+	dst = append(dst, `,"reply_to":{"id":`...)
+	dst = appendString(dst, id)
+	if r, ok := m.Reply(); ok {
+		dst = appendField(dst, `,"thread_id":`, r.ThreadID)
+		if r.ParentUserID != "" || r.ParentLogin != "" {
+			if r.ParentName == r.ParentLogin {
+				r.ParentName = ""
+			}
+			dst = append(dst, `,"user":{`...)
+			n := len(dst)
+			dst = appendUserFields(dst, r.ParentUserID, r.ParentLogin, r.ParentName)
+			dst = closeObject(dst, n)
+		}
+		dst = appendField(dst, `,"text":`, r.ParentText)
+	}
+	return append(dst, '}')
+}
+
+func appendShared(dst []byte, c irc.Chatter) []byte {
+	s, ok := c.Shared()
+	if !ok {
+		return dst
+	}
+	dst = append(dst, `,"shared":{`...)
+	n := len(dst)
+	dst = appendField(dst, `,"id":`, s.ID)
+	dst = append(dst, `,"channel_id":`...)
+	dst = appendString(dst, s.RoomID)
+	return closeObject(dst, n)
+}
+
+func appendFlags(dst []byte, c irc.Chatter) []byte {
+	n := len(dst)
+	flag := func(on bool, name string) {
+		if !on {
+			return
+		}
+		if len(dst) == n {
+			dst = append(dst, `,"flags":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, name...)
+		dst = append(dst, '"')
+	}
+	first, _ := c.Tag("first-msg")
+	returning, _ := c.Tag("returning-chatter")
+	_, historical := c.Tag("historical")
+	shared, ok := c.Shared()
+	flag(c.IsAction(), "action")
+	flag(first == "1", "first")
+	flag(returning == "1", "returning")
+	flag(ok && shared.IsCopy(), "shared")
+	flag(historical, "backfill")
+	if len(dst) > n {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+func appendRoom(dst []byte, r irc.RoomState) []byte {
+	dst = append(dst, `,"kind":"room_state","room":{`...)
+	n := len(dst)
+	onOff := func(key string, on, set bool) {
+		if set {
+			dst = append(dst, key...)
+			dst = strconv.AppendBool(dst, on)
+		}
+	}
+	on, set := r.EmoteOnly()
+	onOff(`,"emote_only":`, on, set)
+	on, set = r.SubsOnly()
+	onOff(`,"subs_only":`, on, set)
+	on, set = r.Unique()
+	onOff(`,"unique_only":`, on, set)
+	if wait, set := r.Slow(); set {
+		dst = append(dst, `,"slow_seconds":`...)
+		dst = strconv.AppendInt(dst, int64(wait/time.Second), 10)
+	}
+	if age, set := r.FollowersOnly(); set {
+		minutes := int64(-1)
+		if age >= 0 {
+			minutes = int64(age / time.Minute)
+		}
+		dst = append(dst, `,"follow_minutes":`...)
+		dst = strconv.AppendInt(dst, minutes, 10)
+	}
+	return closeObject(dst, n)
+}
+
+func appendRaw(dst []byte, raw string) []byte {
+	dst = appendField(dst, `,"raw":`, raw)
+	if !utf8.ValidString(raw) {
+		dst = append(dst, `,"raw_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, []byte(raw))
+		dst = append(dst, '"')
+	}
+	return dst
+}
+
+// appendShard is ShardID.String without its allocations.
+func appendShard(dst []byte, id balancer.ShardID) []byte {
+	dst = strconv.AppendInt(dst, int64(id.Index), 10)
+	if id.Count > 0 {
+		dst = append(dst, '/')
+		dst = strconv.AppendInt(dst, int64(id.Count), 10)
+	}
+	if id.Gen > 0 {
+		dst = append(dst, '#')
+		dst = strconv.AppendInt(dst, int64(id.Gen), 10)
+	}
+	return dst
+}
