@@ -108,7 +108,7 @@ func (b *Balancer) onDown(l *link, d Down, last time.Time) {
 		switch {
 		case !e.wanted:
 			b.forget(e)
-		case s.link != nil:
+		case s.link != nil || s.view < 0:
 			b.queueJoin(e)
 		}
 	}

@@ -187,8 +187,8 @@ func (b *Balancer) want(e *entry) {
 	switch {
 	case b.placer != nil:
 		e.wanted = true
-	case !e.wanted && e.state == Parting:
-		e.wanted = true // joined again once the part is confirmed
+	case !e.wanted && e.shard != nil:
+		e.wanted = true // not parted yet, or joined again once the part is confirmed
 	case !e.wanted, e.state == Denied && e.trouble.until.IsZero() && e.shard == nil:
 		e.wanted, e.state = true, Wanted
 		b.unplaced(e)

@@ -89,7 +89,11 @@ func (h *handover) target(e *Event, now time.Time) {
 
 // pass lets e through unless it is a second copy. mu is held.
 func (h *handover) pass(end int, e *Event, now time.Time) {
-	if id, hasID, ok := fingerprint(e); ok && h.twins.second(end, id, hasID, now) {
+	id, hasID, ok := fingerprint(e)
+	// What the source's reader saw it has delivered, before this handover too,
+	// or is about to.
+	second := ok && hasID && end == fromTarget && h.from != nil && h.from.saw(id)
+	if second || ok && h.twins.second(end, id, hasID, now) {
 		e.link.handled(e.Seq)
 		return
 	}

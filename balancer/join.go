@@ -12,6 +12,11 @@ func (b *Balancer) queueJoin(e *entry) {
 	if e.state != Lost || e.shard.link != nil {
 		e.state = Queued
 	}
+	if e.shard.view < 0 { // it is being closed, or was turned away
+		b.unplaced(e)
+		b.kick()
+		return
+	}
 	if e.shard.link == nil || e.inJoins {
 		return
 	}

@@ -15,6 +15,7 @@ type link struct {
 	b    *Balancer
 	s    *shard
 	id   ShardID
+	nth  int // of the shard's connections
 	q    *queue
 	conn Conn
 	join Joiner        // conn, if its keys are joined one by one
@@ -36,8 +37,12 @@ type link struct {
 	stopped bool
 	session *Session
 
-	// Of the reader.
+	seenMu sync.Mutex // guards seen, which a handover to another connection asks too
 	seen   seen
+	elder  atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
+	diedAt time.Time            // when it ended; set before it is anybody's elder
+
+	// Of the reader.
 	lastAt time.Time
 	seq    uint64
 
@@ -68,12 +73,15 @@ func (l *link) handled(seq uint64) {
 
 const smallRead = 4 // events per read of a quiet connection: its buffer stays allocated
 
-var readBufs = sync.Pool{New: func() any { s := make([]Event, 256); return &s }}
+// readBuf is what a busy connection reads into.
+type readBuf [256]Event
+
+var readBufs = sync.Pool{New: func() any { return new(readBuf) }}
 
 // read delivers what arrives until the connection ends, and returns why.
 func (l *link) read() error {
 	small := make([]Event, smallRead)
-	buf, big := small, (*[]Event)(nil)
+	buf, big := small, (*readBuf)(nil)
 	for {
 		n, err := l.conn.Receive(buf)
 		if n > 0 {
@@ -87,8 +95,8 @@ func (l *link) read() error {
 		}
 		switch {
 		case big == nil && n == smallRead:
-			big = readBufs.Get().(*[]Event)
-			buf = *big
+			big = readBufs.Get().(*readBuf)
+			buf = big[:]
 		case big != nil && n < smallRead:
 			readBufs.Put(big)
 			buf, big = small, nil
@@ -106,6 +114,20 @@ func (l *link) read() error {
 func (l *link) deliver(es []Event, now time.Time) error {
 	special := l.special.Load()
 	law := l.b.law.Load()
+	var dup [len(readBuf{})]bool
+	elder := l.elder.Load()
+	if elder != nil && now.Sub(elder.diedAt) > seenFor {
+		l.elder.CompareAndSwap(elder, nil)
+		elder = nil
+	}
+	l.seenMu.Lock()
+	for i := range es {
+		if id := es[i].ID; id != "" {
+			h := hashID(id)
+			dup[i] = l.seen.again(h, now) || elder != nil && elder.saw(h)
+		}
+	}
+	l.seenMu.Unlock()
 	var others []*queue // queues that gated events went to
 	w := 0
 	flush := func() {
@@ -134,7 +156,7 @@ func (l *link) deliver(es []Event, now time.Time) error {
 			special = l.special.Load()
 			continue
 		}
-		if e.ID != "" && l.seen.again(hashID(e.ID), now) {
+		if dup[i] {
 			l.handled(e.Seq)
 			continue
 		}
@@ -185,6 +207,20 @@ func (l *link) waitFor(q *queue) error {
 		return &ConnError{Err: err}
 	}
 	return nil
+}
+
+// saw reports whether an ID was received within the window of repeats, here or
+// on the connections before this one.
+func (l *link) saw(h uint64) bool {
+	for ; l != nil; l = l.elder.Load() {
+		l.seenMu.Lock()
+		has := l.seen.has(h)
+		l.seenMu.Unlock()
+		if has {
+			return true
+		}
+	}
+	return false
 }
 
 // gate returns the handover that e belongs to and the end that l is of it.

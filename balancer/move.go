@@ -215,7 +215,13 @@ func (b *Balancer) endMove(e *entry, h *handover) {
 // ended. e stays with the source if that is still there. mu is held.
 func (b *Balancer) targetGone(e *entry, err error, now time.Time) {
 	h := e.move
-	if h.at() == aborted || h.ending {
+	if h.at() == aborted {
+		return
+	}
+	if h.ending {
+		if e.link == h.to {
+			b.end(e, h.gapSince(), err)
+		}
 		return
 	}
 	if h.sent {

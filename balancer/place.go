@@ -87,7 +87,7 @@ func (b *Balancer) apply(p Plan, fresh []*entry, now time.Time) {
 		e.inFresh = false
 		if !e.wanted {
 			if e.state != Parting {
-				b.forget(e)
+				b.part(e, now)
 			}
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -159,6 +160,12 @@ func (s script) run(t *testing.T) (problems []string) {
 		}
 		chat(4 * time.Minute)
 		time.Sleep(time.Minute) // what a slow handler has left is handled
+		for range 60 {          // what Weighted still moves has moved
+			if !slices.ContainsFunc(b.Keys(), func(st balancer.KeyStatus) bool { return st.Moving }) {
+				break
+			}
+			time.Sleep(time.Second)
+		}
 		synctest.Wait()
 		for _, v := range net.Violations() {
 			bad("limit exceeded: %s", v)

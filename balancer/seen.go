@@ -55,6 +55,11 @@ func (s *seen) again(h uint64, now time.Time) bool {
 	return !s.cur.add(h)
 }
 
+// has reports whether h was added within the window.
+func (s *seen) has(h uint64) bool {
+	return s.cur.n > 0 && s.cur.has(h) || s.old.n > 0 && s.old.has(h)
+}
+
 // hashSet is a set of non-zero hashes: open addressing, linear probing, at
 // most half full.
 type hashSet struct {

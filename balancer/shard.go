@@ -224,6 +224,9 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 	l.lastAt = time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.last != nil && time.Since(s.last.diedAt) < seenFor {
+		l.elder.Store(s.last)
+	}
 	if session != nil {
 		l.session, l.seq = session, session.Seq
 		if s.last != nil {
@@ -237,6 +240,7 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 		return nil, context.Canceled
 	}
 	s.conns++
+	l.nth = s.conns
 	if s.link != nil {
 		s.olds = append(s.olds, s.link)
 	}
@@ -269,7 +273,15 @@ func (s *shard) lost(run int, l *link, err error) (over bool) {
 	last := l.lastEvent(err)
 	b.mu.Lock()
 	asked = asked || l.retiring || s.retire
-	l.dead = true
+	l.dead, l.diedAt = true, time.Now()
+	if e := l.elder.Load(); e != nil && l.diedAt.Sub(e.diedAt) > seenFor {
+		l.elder.Store(nil)
+	}
+	for _, heir := range s.all() {
+		if heir.nth > l.nth && heir.elder.Load() == nil {
+			heir.elder.Store(l)
+		}
+	}
 	s.last, s.lastSent = l, last
 	s.olds = slices.DeleteFunc(s.olds, func(o *link) bool { return o == l })
 	if s.link == l {
