@@ -60,13 +60,17 @@ type handover struct {
 }
 
 func newHandover(from, to *link, dest *shard, overlap time.Duration, route func(Key) *queue) *handover {
-	return &handover{from: from, to: to, dest: dest, overlap: overlap, route: route, twins: twins{overlap: overlap}}
+	return &handover{from: from, to: to, dest: dest, overlap: overlap, route: route, twins: twins{keepFor: overlap}}
 }
 
 // source takes an event of the source.
 func (h *handover) source(e *Event, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if e.link.repeated(e, now) {
+		e.link.handled(e.Seq)
+		return
+	}
 	h.pass(fromSource, e, now)
 }
 
@@ -74,6 +78,10 @@ func (h *handover) source(e *Event, now time.Time) {
 func (h *handover) target(e *Event, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if e.link.repeated(e, now) {
+		e.link.handled(e.Seq)
+		return
+	}
 	switch h.phase {
 	case remember, hold, aborted:
 		h.held = append(h.held, *e)
@@ -90,9 +98,11 @@ func (h *handover) target(e *Event, now time.Time) {
 // pass lets e through unless it is a second copy. mu is held.
 func (h *handover) pass(end int, e *Event, now time.Time) {
 	id, hasID, ok := fingerprint(e)
-	// What the source's reader saw it has delivered, before this handover too,
-	// or is about to.
+	// What the source saw it has delivered, before this handover too.
 	second := ok && hasID && end == fromTarget && h.from != nil && h.from.saw(id)
+	if second {
+		h.twins.match(end, id, now)
+	}
 	if second || ok && h.twins.second(end, id, hasID, now) {
 		e.link.handled(e.Seq)
 		return
@@ -180,6 +190,20 @@ func (h *handover) release() {
 	h.mu.Unlock()
 }
 
+// resumable says that an end may come back late and replay what it missed.
+func (h *handover) resumable() *handover {
+	h.twins.keepFor = twinFor
+	return h
+}
+
+// silence notes that the sources of a new generation are gone.
+func (h *handover) silence(now time.Time) {
+	h.mu.Lock()
+	h.twins.keepFor = h.overlap
+	h.twins.only(now.Add(-h.overlap))
+	h.mu.Unlock()
+}
+
 // finish forgets the IDs and sends the target's events to its own queue as
 // soon as the queues that carried them until now are drained. done is called
 // then, by another goroutine or before finish returns.
@@ -209,7 +233,7 @@ func (h *handover) drained() {
 		if len(h.parked) > 0 {
 			h.dest.q.append(h.parked...)
 		}
-		h.parked, h.held, h.twins = nil, nil, twins{overlap: h.overlap}
+		h.parked, h.held, h.twins = nil, nil, twins{}
 		h.phase = finished
 	}
 	h.mu.Unlock()
@@ -239,6 +263,18 @@ func (h *handover) ended(last time.Time) {
 	h.mu.Lock()
 	h.lastTarget = last
 	h.mu.Unlock()
+}
+
+// silent reports whether one end has lately delivered nothing of what the other
+// one did: it may be dead without having noticed yet, or never have been joined.
+func (h *handover) silent(end int, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from, to := now.Add(-2*h.overlap), now.Add(-h.overlap)
+	if from.Before(h.confirmedAt) {
+		from = h.confirmedAt
+	}
+	return h.twins.silent(end, from, to)
 }
 
 func (h *handover) at() phase {

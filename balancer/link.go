@@ -114,20 +114,11 @@ func (l *link) read() error {
 func (l *link) deliver(es []Event, now time.Time) error {
 	special := l.special.Load()
 	law := l.b.law.Load()
+	plain := !special && law == nil
 	var dup [len(readBuf{})]bool
-	elder := l.elder.Load()
-	if elder != nil && now.Sub(elder.diedAt) > seenFor {
-		l.elder.CompareAndSwap(elder, nil)
-		elder = nil
+	if plain {
+		l.repeats(es, &dup, now)
 	}
-	l.seenMu.Lock()
-	for i := range es {
-		if id := es[i].ID; id != "" {
-			h := hashID(id)
-			dup[i] = l.seen.again(h, now) || elder != nil && elder.saw(h)
-		}
-	}
-	l.seenMu.Unlock()
 	var others []*queue // queues that gated events went to
 	w := 0
 	flush := func() {
@@ -153,14 +144,13 @@ func (l *link) deliver(es []Event, now time.Time) error {
 			c := *e
 			flush()
 			l.control(c, now)
-			special = l.special.Load()
 			continue
 		}
 		if dup[i] {
 			l.handled(e.Seq)
 			continue
 		}
-		if special || law != nil {
+		if !plain {
 			if h, end := l.gate(e, law); h != nil {
 				c := *e
 				flush()
@@ -172,6 +162,10 @@ func (l *link) deliver(es []Event, now time.Time) error {
 				if q := h.route(e.Key); q != l.q {
 					others = append(others, q)
 				}
+				continue
+			}
+			if l.repeated(e, now) {
+				l.handled(e.Seq)
 				continue
 			}
 		}
@@ -207,6 +201,44 @@ func (l *link) waitFor(q *queue) error {
 		return &ConnError{Err: err}
 	}
 	return nil
+}
+
+// repeats marks the events of a read whose ID came before on this connection,
+// or on the one before it.
+func (l *link) repeats(es []Event, dup *[len(readBuf{})]bool, now time.Time) {
+	elder := l.elderAt(now)
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	for i := range es {
+		if id := es[i].ID; id != "" {
+			h := hashID(id)
+			dup[i] = l.seen.again(h, now) || elder != nil && elder.saw(h)
+		}
+	}
+}
+
+// repeated is repeats for one event. For an event of a handover it is called
+// with the handover locked, so that what saw reports has been delivered.
+func (l *link) repeated(e *Event, now time.Time) bool {
+	if e.ID == "" {
+		return false
+	}
+	h := hashID(e.ID)
+	l.seenMu.Lock()
+	again := l.seen.again(h, now)
+	l.seenMu.Unlock()
+	elder := l.elderAt(now)
+	return again || elder != nil && elder.saw(h)
+}
+
+// elderAt returns the connection before this one while its window counts.
+func (l *link) elderAt(now time.Time) *link {
+	elder := l.elder.Load()
+	if elder != nil && now.Sub(elder.diedAt) > seenFor {
+		l.elder.CompareAndSwap(elder, nil)
+		return nil
+	}
+	return elder
 }
 
 // saw reports whether an ID was received within the window of repeats, here or

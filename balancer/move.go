@@ -9,6 +9,7 @@ import (
 
 var (
 	errTargetGone = errors.New("balancer: the connection that the key moved to is gone")
+	errSilent     = errors.New("balancer: the connection that the key moved to delivers nothing")
 	errNotWanted  = errors.New("balancer: key is no longer wanted")
 )
 
@@ -71,12 +72,30 @@ func (b *Balancer) moveConfirmed(e *entry, now time.Time) {
 		}
 		h.release()
 		b.later(h, now, func(now time.Time) {
-			if e.move == h && !h.gone && h.at() != aborted {
-				h.parting = true
-				b.askPart(e, h, 1)
-			}
+			b.partSource(e, h, now, 1)
 		})
 	})
+}
+
+// ghostTries is for how many overlaps a target may deliver nothing of what the
+// source delivers before the move is given up.
+const ghostTries = 10
+
+// partSource parts the source, unless the target delivers nothing of what the
+// source does: a confirmed join is not always one.
+func (b *Balancer) partSource(e *entry, h *handover, now time.Time, try int) {
+	switch {
+	case e.move != h || h.gone || h.at() == aborted:
+	case !h.silent(fromTarget, now):
+		h.parting = true
+		b.askPart(e, h, 1)
+	case try < ghostTries:
+		b.later(h, now, func(now time.Time) { b.partSource(e, h, now, try+1) })
+	default:
+		b.log.Warn().Str("key", string(e.key)).Stringer("shard", h.to.id).Msg("joined and silent: the key stays where it was")
+		h.to.ask(e.key, false)
+		b.targetGone(e, errSilent, now)
+	}
 }
 
 // later has do called after one overlap, or more while one of the ends is

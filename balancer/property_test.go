@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,10 +105,10 @@ func (s script) run(t *testing.T) (problems []string) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		handled := 0
+		var handled atomic.Int64
 		go func() {
 			done <- b.Run(ctx, func(ctx context.Context, e balancer.Event) {
-				if handled++; s.Slow > 0 && handled%50 == 0 && s.MaxShards == 1 {
+				if n := handled.Add(1); s.Slow > 0 && n%50 == 0 && s.MaxShards == 1 {
 					time.Sleep(s.Slow)
 				}
 				rec.Handle(ctx, e)

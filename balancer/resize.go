@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -89,7 +90,7 @@ func (b *Balancer) reconcileGenerations() {
 	var fresh []*shard
 	for i := range b.asked {
 		s := b.newShard(ShardID{Gen: b.gen, Index: i, Count: b.asked})
-		s.takeover = newHandover(nil, nil, s, b.cfg.Overlap, route)
+		s.takeover = newHandover(nil, nil, s, b.cfg.Overlap, route).resumable()
 		w.takes = append(w.takes, s.takeover)
 		fresh = append(fresh, s)
 	}
@@ -117,20 +118,21 @@ func (b *Balancer) takingOver(s *shard, now time.Time) {
 	})
 }
 
-// laterShard has do called after one overlap in which the shard's reader and
-// those of the generation before it did not have to wait for their queues.
+// laterShard has do called after one overlap in which the shard and those of
+// the generation before it were connected and not behind: what one of them
+// still has to replay is not on the others.
 func (b *Balancer) laterShard(s *shard, now time.Time, do func(time.Time)) {
 	b.at(now.Add(b.cfg.Overlap), func(now time.Time) {
 		if s.closed || b.resizing() != s.id.Gen {
 			return
 		}
-		h := handover{overlap: b.cfg.Overlap, to: s.link}
-		wait := s.link == nil || h.behind(now)
-		for _, o := range b.generation(s.id.Gen - 1) {
-			h.to = o.link
-			wait = wait || h.behind(now)
+		late := func(o *shard) bool {
+			h := handover{overlap: b.cfg.Overlap, to: o.link}
+			return o.state != Stopped && (o.link == nil || o.state != Ready || now.Sub(o.since) < b.cfg.Overlap || h.behind(now))
 		}
-		if wait {
+		h := s.takeover
+		silent := h.at() == both && !s.settled && (h.silent(fromTarget, now) || h.silent(fromSource, now))
+		if silent || late(s) || slices.ContainsFunc(b.generation(s.id.Gen-1), late) {
 			b.laterShard(s, now, do)
 			return
 		}
@@ -153,24 +155,32 @@ func (b *Balancer) tookOver(now time.Time) {
 		queues[i] = s.q
 		b.endShard(s, true)
 	}
+	for _, s := range fresh {
+		s.takeover.silence(now)
+	}
 	// One overlap for what the old generation delivered last.
-	b.at(now.Add(b.cfg.Overlap), func(time.Time) {
-		left := len(fresh)
-		for _, s := range fresh {
+	left := len(fresh)
+	for _, s := range fresh {
+		b.laterShard(s, now, func(time.Time) {
 			s.takeover.finish(queues, func() {
 				b.post(note{data: func() {
 					if left--; left == 0 {
-						b.law.Store(nil)
-						for _, s := range fresh {
-							s.takeover = nil
-						}
-						b.log.Info().Int("shards", len(fresh)).Msg("resharded")
-						b.kick()
+						b.endResize(fresh)
 					}
 				}})
 			})
-		}
-	})
+		})
+	}
+}
+
+// endResize forgets the law of a resize that is over. mu is held.
+func (b *Balancer) endResize(fresh []*shard) {
+	b.law.Store(nil)
+	for _, s := range fresh {
+		s.takeover = nil
+	}
+	b.log.Info().Int("shards", len(fresh)).Msg("resharded")
+	b.kick()
 }
 
 // rollback gives a new generation up: the old one goes on. mu is held.

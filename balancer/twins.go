@@ -18,13 +18,14 @@ const (
 // ID is dropped only as a twin: occurrence n at one end against occurrence n
 // at the other, because a service may well send the same line twice. Such
 // occurrences are forgotten after one overlap, so that one which only one end
-// saw, from before the other joined, cannot swallow a later one.
+// saw, from before the other joined, cannot swallow a later one. Where an end
+// may resume and replay, they are kept for longer, until the source goes.
 type twins struct {
-	overlap time.Duration
-	keep    bool // the target is held back: nothing is forgotten until its events are compared
+	keepFor time.Duration // how long payloads without ID are remembered
+	keep    bool          // the target is held back: nothing is forgotten until its events are compared
 	seen    map[uint64][2]int32
 	ids     fifo // of IDs, forgotten after twinFor
-	hashes  fifo // of payloads without ID, forgotten after one overlap
+	hashes  fifo // of payloads without ID, forgotten after keepFor
 }
 
 type sighting struct {
@@ -53,6 +54,32 @@ func (t *twins) second(end int, h uint64, hasID bool, now time.Time) bool {
 	return dup
 }
 
+// match notes that an end received a copy of what the other one delivered.
+func (t *twins) match(end int, h uint64, now time.Time) {
+	if c := t.seen[h]; c[1-end] > 0 {
+		c[end]++
+		t.seen[h] = c
+		t.ids.push(sighting{now, h, int8(end)})
+	}
+}
+
+// silent reports whether an end delivered none of what the other one delivered
+// between from and to. Only IDs count: what has none may concern one
+// connection alone.
+func (t *twins) silent(end int, from, to time.Time) bool {
+	missing := false
+	for _, s := range t.ids.s[t.ids.head:] {
+		if int(s.end) == end || s.at.Before(from) || !s.at.Before(to) {
+			continue
+		}
+		if t.seen[s.h][end] > 0 {
+			return false
+		}
+		missing = true
+	}
+	return missing
+}
+
 // only drops what is known of payloads without ID that were seen before at.
 func (t *twins) only(at time.Time) {
 	for t.hashes.len() > 0 && t.hashes.front().at.Before(at) {
@@ -64,7 +91,7 @@ func (t *twins) forget(now time.Time) {
 	if t.keep {
 		return
 	}
-	t.only(now.Add(-t.overlap))
+	t.only(now.Add(-t.keepFor))
 	for t.ids.len() > 0 && (t.ids.len() > twinMax || now.Sub(t.ids.front().at) > twinFor) {
 		t.drop(t.ids.pop())
 	}

@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -61,7 +62,7 @@ func (f *flood) push(it floodItem) error {
 	}
 	f.items = append(f.items, it)
 	f.bytes += len(it.line)
-	due := f.due(time.Now())
+	due, _ := f.due(time.Now())
 	if len(f.items) > 0 && !f.running && !f.c.isClosed() {
 		f.running = true
 		f.wg.Go(f.run)
@@ -70,12 +71,11 @@ func (f *flood) push(it floodItem) error {
 	return f.c.send(due)
 }
 
-// due takes what may be written now. mu is held.
-func (f *flood) due(now time.Time) []byte {
-	var out []byte
+// due takes what may be written now, and says how long to wait for more. mu is held.
+func (f *flood) due(now time.Time) (out []byte, wait time.Duration) {
 	for len(f.items) > 0 {
-		if d, err := f.log.Take(now, 1); d > 0 || err != nil {
-			break
+		if wait, _ = f.log.Take(now, 1); wait > 0 {
+			return out, wait
 		}
 		it := &f.items[0]
 		if it.verb == "" {
@@ -92,7 +92,7 @@ func (f *flood) due(now time.Time) []byte {
 			f.items = f.items[1:]
 		}
 	}
-	return out
+	return out, 0
 }
 
 // run writes what had to wait.
@@ -100,38 +100,48 @@ func (f *flood) run() {
 	for {
 		f.mu.Lock()
 		if len(f.items) == 0 || f.c.isClosed() {
-			f.items, f.running = nil, false
+			f.items, f.bytes, f.running = nil, 0, false
 			f.mu.Unlock()
 			return
 		}
-		now := time.Now()
-		out := f.due(now)
+		out, wait := f.due(time.Now())
 		f.mu.Unlock()
-		if len(out) > 0 {
-			if f.c.send(out) != nil {
-				continue // the connection ends: wait for it below
-			}
+		if len(out) > 0 && f.c.send(out) != nil {
+			f.c.hangUp() // its reader says why
 		}
-		if !f.pause() {
-			continue
+		if wait > 0 {
+			t := time.NewTimer(wait)
+			select {
+			case <-f.c.done:
+			case <-t.C:
+			}
+			t.Stop()
 		}
 	}
 }
 
-// pause waits until one more line may be sent or the connection is closed.
-func (f *flood) pause() bool {
-	now := time.Now()
-	d := time.Duration(0)
-	if f.log.Left(now) == 0 {
-		d = f.log.Until(now)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-f.c.done:
-		return false
-	case <-t.C:
-		return true
+// wait waits until a line may be sent, behind all that waits, and counts it.
+func (f *flood) wait(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		wait := 100 * time.Millisecond // those that wait go first
+		if len(f.items) == 0 {
+			wait, _ = f.log.Take(time.Now(), 1)
+		}
+		f.mu.Unlock()
+		if wait == 0 {
+			return nil
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-f.c.done:
+			t.Stop()
+			return ErrClosed
+		case <-t.C:
+		}
 	}
 }
 

@@ -158,7 +158,7 @@ func (f fixed) Dial(ctx context.Context, id balancer.ShardID, s *balancer.Sessio
 		}
 	}
 	n.identifies++
-	ses := &session{id: fmt.Sprintf("session-%d", len(n.sessions)), shard: id, conn: c}
+	ses := &session{id: fmt.Sprintf("session-%d", n.identifies), shard: id, conn: c}
 	n.sessions[ses.id] = ses
 	c.session = ses
 	ses.seq++

@@ -29,8 +29,12 @@ func main() {
 
 // commands are what "chatshard help" lists, in its order.
 var commands = []func() *cobra.Command{
+	newDemoCommand,
+	newRunCommand,
+	newSimulateCommand,
 	newPlanCommand,
 	newConfigCommand,
+	newBenchCommand,
 	newVersionCommand,
 }
 

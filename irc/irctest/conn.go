@@ -144,8 +144,13 @@ func (c *conn) lines(block []byte) {
 	if c.gone() {
 		return
 	}
-	c.s.stats.lines.Add(int64(bytes.Count(block, []byte("\n"))))
-	c.append(block)
+	c.block(block)
+}
+
+// block queues many lines. The caller holds c.mu and has checked gone.
+func (c *conn) block(lines []byte) {
+	c.s.stats.lines.Add(int64(bytes.Count(lines, crlf)))
+	c.append(lines)
 }
 
 // push queues one line. The caller holds c.mu and has checked gone.

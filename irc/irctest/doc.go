@@ -56,6 +56,12 @@
 // question what was in a socket's buffer when the connection broke is the one
 // that a judge has to answer.
 //
+// # Size
+//
+// The package is large because it is four things that need each other: two
+// servers, the transports under them, the faults of those transports, and the
+// judge, who has to know what each fault did to which byte.
+//
 // # Not done
 //
 // PASS and NICK may come in any number before the login; EventSub, Helix and

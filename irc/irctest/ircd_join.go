@@ -104,7 +104,7 @@ func (p ircd) joinOne(c *conn, acc *account, asked, key string, forwarded bool) 
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	line := ":" + p.source(c) + " JOIN " + ch.wire
-	m := p.s.enter(ch, c, func() {
+	m := p.s.enter(ch, c, func() []byte {
 		if len(ch.members) == 0 {
 			ch.irc.ops = map[*conn]bool{c: true}
 		}
@@ -112,7 +112,7 @@ func (p ircd) joinOne(c *conn, acc *account, asked, key string, forwarded bool) 
 		if ch.irc.Topic != "" {
 			b = append(b, ":"+p.s.cfg.Name+" 332 "+c.nickname()+" "+ch.wire+" :"+ch.irc.Topic+"\r\n"...)
 		}
-		c.lines(p.names(b, c, ch))
+		return p.names(b, c, ch)
 	})
 	if m == nil {
 		return

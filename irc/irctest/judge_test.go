@@ -216,7 +216,7 @@ func TestJudgeIsBounded(t *testing.T) {
 	story(t, &Config{SendQueue: 64 << 20, Buffer: 64 << 20}, func(t *testing.T, s *Server) {
 		j := s.Judge()
 		c := dial(t, s, "irc:6667").login("ann").join("x")
-		const n = 20_000
+		const n = 5_000
 		for range n {
 			s.Say("x", "bob", "hello")
 		}

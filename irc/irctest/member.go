@@ -3,8 +3,8 @@ package irctest
 import "time"
 
 // enter makes c a member of ch, unless it is one. The answer to the JOIN is
-// queued by confirm before any message can be. The caller holds ch.mu.
-func (s *Server) enter(ch *channel, c *conn, confirm func()) *membership {
+// queued before any message can be. The caller holds ch.mu.
+func (s *Server) enter(ch *channel, c *conn, answer func() []byte) *membership {
 	m := &membership{ch: ch, c: c, idx: len(ch.members), from: ch.next, to: forever, bad: forever}
 	c.mu.Lock()
 	if c.joined[ch] != nil || c.ended {
@@ -27,16 +27,17 @@ func (s *Server) enter(ch *channel, c *conn, confirm func()) *membership {
 		acc.members[m] = struct{}{}
 		acc.mu.Unlock()
 	}
-	confirm()
+	block := answer()
 	ch.members = append(ch.members, m)
 	s.stats.members.Add(1)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.gone() {
 		m.bad = min(m.bad, ch.next) // the answer itself was not written
-	} else {
-		c.note(m, confirmMark)
+		return m
 	}
-	c.mu.Unlock()
+	c.block(block)
+	c.note(m, confirmMark)
 	return m
 }
 

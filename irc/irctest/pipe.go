@@ -133,7 +133,7 @@ func (f *flow) put(p []byte) (int, error) {
 			f.cond.Wait()
 			continue
 		}
-		if f.head > 0 && len(f.buf)+len(p)-n > cap(f.buf) {
+		if f.head > len(f.buf)/2 && len(f.buf)+len(p)-n > cap(f.buf) {
 			f.buf = f.buf[:copy(f.buf, f.buf[f.head:])]
 			f.head = 0
 		}

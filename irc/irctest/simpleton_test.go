@@ -44,7 +44,7 @@ func (c *client) visit(j *Judge, channels []string, last map[string]time.Time, s
 			fmt.Fprintf(c.nc, "JOIN #%s\r\n", strings.Join(waiting, ",#"))
 			asked = now
 		}
-		c.nc.SetReadDeadline(time.Now().Add(time.Second))
+		c.nc.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		l, err := c.br.ReadString('\n')
 		select {
 		case <-stop:

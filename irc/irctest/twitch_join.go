@@ -109,7 +109,7 @@ func (p twitch) joinOne(c *conn, acc *account, name string) {
 	if ch.folded() != name { // renamed meanwhile
 		return
 	}
-	m := p.s.enter(ch, c, func() { c.lines(p.welcome(c, acc, ch, nick)) })
+	m := p.s.enter(ch, c, func() []byte { return p.welcome(c, acc, ch, nick) })
 	if m != nil {
 		p.announce(c, m, "JOIN")
 	}

@@ -1,0 +1,124 @@
+package irc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chatshard/chatshard/balancer"
+)
+
+// loginStep is what a login makes of one line: what to send, and whether it is
+// complete. Both profiles' logins are pure: the connection reads and writes
+// for them.
+type loginStep struct {
+	send []byte
+	done bool
+}
+
+// loginMachine is a login under way.
+type loginMachine interface {
+	// begin returns what is sent first.
+	begin() (loginMachine, []byte, error)
+	// step takes one line.
+	step(m *Message) (loginMachine, loginStep, error)
+	// result is what is known once the login is done.
+	result() loginResult
+}
+
+// loginResult is what a login found out.
+type loginResult struct {
+	nick string
+	caps map[string]bool
+	isup *ISupport // plain IRC
+}
+
+var errRetryLater = errors.New("irc: the server asked to come again later")
+
+// login runs the profile's login on a connection that was just made.
+func (c *conn) login(ctx context.Context) error {
+	t := c.t
+	token, err := t.account.secret(ctx)
+	if err != nil {
+		return err
+	}
+	if t.account.spent(token) {
+		return never(&LoginError{Login: t.account.String(), Err: ErrToken,
+			Do: "the token was turned down before and is still the same: get a new one"})
+	}
+	c.token = token
+	m, secrets, err := t.machine(ctx, c.id, token)
+	if err != nil {
+		return err
+	}
+	m, out, err := m.begin()
+	if err == nil {
+		err = c.send(out)
+	}
+	for err == nil {
+		line, ok := c.in.next()
+		if !ok {
+			if err = c.src.fill(); err != nil {
+				err = fmt.Errorf("connection ended during the login: %w", err)
+			}
+			continue
+		}
+		msg := new(Message)
+		if msg.Tokenize(line) != nil {
+			continue
+		}
+		var s loginStep
+		if m, s, err = m.step(msg); err != nil {
+			break
+		}
+		if len(s.send) > 0 {
+			err = c.send(s.send)
+		}
+		if s.done && err == nil {
+			c.ready(m.result())
+			return nil
+		}
+	}
+	return t.refused(ctx, err, token, secrets)
+}
+
+// machine returns the login of a connection.
+func (t *Transport) machine(ctx context.Context, id balancer.ShardID, token Secret) (loginMachine, []Secret, error) {
+	if t.cfg.Profile == Twitch {
+		return twitchLogin{nick: t.account.nick(), token: token, membership: t.cfg.Membership}, []Secret{token}, nil
+	}
+	var password Secret
+	if t.cfg.Password != nil {
+		var err error
+		if password, err = t.cfg.Password(ctx); err != nil {
+			return nil, nil, fmt.Errorf("irc: password of the server: %w", err)
+		}
+	}
+	nick := nickFor(t.cfg.Nick, t.account.login, id.Index)
+	l := ircLogin{
+		nick: nick, user: t.cfg.User, real: t.cfg.RealName, password: password, want: t.cfg.Caps,
+		sasl: sasl{mech: t.cfg.SASL, user: t.account.login, password: token, secure: t.addr.tls},
+	}
+	return l, []Secret{token, password}, nil
+}
+
+// refused makes of the error of a login what the balancer is told. If the
+// token was turned down, the account is asked for another one: with a new one
+// it is tried again, with the same one never.
+func (t *Transport) refused(ctx context.Context, err error, token Secret, secrets []Secret) error {
+	var le *LoginError
+	if !errors.As(err, &le) {
+		return err
+	}
+	le.Text = hide(le.Text, secrets...)
+	if le.Err != ErrToken {
+		return err
+	}
+	t.account.reject(token)
+	if again, terr := t.account.secret(ctx); terr == nil && !again.IsZero() && again.Reveal() != token.Reveal() {
+		return &balancer.ConnError{Err: le, Retry: balancer.Resume}
+	}
+	return never(le)
+}
+
+func never(err error) error { return &balancer.ConnError{Err: err, Retry: balancer.Never} }
