@@ -20,7 +20,7 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 		gap = false // the generation before it still delivers
 	}
 	if gap {
-		l.q.append(Event{Shard: l.id, link: l, at: now, Data: Gap{From: from, To: now, Err: errSession}})
+		l.q.append(Event{Shard: l.id, link: l, at: now.UnixNano(), Data: Gap{From: from, To: now, Err: errSession}})
 	}
 	if h != nil {
 		h.confirm("", now)

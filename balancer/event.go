@@ -67,9 +67,12 @@ type Event struct {
 	Size  int    // bytes on the wire; what the queue's bound counts
 	Data  any
 
-	link *link     // the connection that received it
-	at   time.Time // when
+	link *link // the connection that received it
+	at   int64 // when, in Unix nanoseconds
 }
+
+// received is when e was received.
+func (e *Event) received() time.Time { return time.Unix(0, e.at) }
 
 // Fingerprinter is implemented by an Event's Data where the service gives a
 // message no ID. Equal messages have equal fingerprints whatever connection

@@ -178,7 +178,7 @@ func (h *handover) letIn() {
 	held := h.held
 	h.held = nil
 	for i := range held {
-		h.pass(fromTarget, &held[i], held[i].at)
+		h.pass(fromTarget, &held[i], held[i].received())
 	}
 	h.twins.keep = false
 }

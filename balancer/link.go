@@ -73,63 +73,68 @@ func (l *link) handled(seq uint64) {
 
 const smallRead = 4 // events per read of a quiet connection: its buffer stays allocated
 
-// readBuf is what a busy connection reads into.
-type readBuf [256]Event
-
-var readBufs = sync.Pool{New: func() any { return new(readBuf) }}
-
-// read delivers what arrives until the connection ends, and returns why.
+// read delivers what arrives until the connection ends, and returns why. A busy
+// connection receives straight into the blocks of its queue.
 func (l *link) read() error {
 	small := make([]Event, smallRead)
-	buf, big := small, (*readBuf)(nil)
+	var big *block
 	for {
+		buf := small
+		if big != nil {
+			buf = big.ev[:]
+		}
 		n, err := l.conn.Receive(buf)
 		if n > 0 {
 			now := time.Now()
 			l.lastAt = now
-			werr := l.deliver(buf[:n], now)
-			clear(buf[:n])
-			if werr != nil && err == nil {
+			taken, werr := l.deliver(buf[:n], big, now)
+			if taken {
+				big = nil
+			} else {
+				clear(buf[:n])
+			}
+			if err == nil {
 				err = werr
 			}
 		}
 		switch {
-		case big == nil && n == smallRead:
-			big = readBufs.Get().(*readBuf)
-			buf = big[:]
-		case big != nil && n < smallRead:
-			readBufs.Put(big)
-			buf, big = small, nil
-		}
-		if err != nil {
+		case err != nil:
 			if big != nil {
-				readBufs.Put(big)
+				blocks.Put(big)
 			}
 			return err
+		case n == len(buf) && big == nil:
+			big = blocks.Get().(*block)
+		case n < smallRead && big != nil:
+			blocks.Put(big)
+			big = nil
 		}
 	}
 }
 
 // deliver takes one read through the gates into the queue, then waits for room.
-func (l *link) deliver(es []Event, now time.Time) error {
+// It reports whether the queue has taken the block that was read into, if any.
+func (l *link) deliver(es []Event, b *block, now time.Time) (taken bool, err error) {
 	special := l.special.Load()
 	law := l.b.law.Load()
 	plain := !special && law == nil
-	var dup [len(readBuf{})]bool
+	var dup [len(block{}.ev)]bool
 	if plain {
 		l.repeats(es, &dup, now)
 	}
 	var others []*queue // queues that gated events went to
+	nano := now.UnixNano()
 	w := 0
+	flushed := false
 	flush := func() {
 		if w > 0 {
 			l.q.append(es[:w]...)
-			w = 0
+			w, flushed = 0, true
 		}
 	}
 	for i := range es {
 		e := &es[i]
-		e.Shard, e.link, e.at = l.id, l, now
+		e.Shard, e.link, e.at = l.id, l, nano
 		if e.Seq != 0 {
 			if u, ok := e.Data.(Up); ok && !u.Resumed {
 				l.seq, l.acks = 0, new(acks) // a new session counts from the start
@@ -174,8 +179,14 @@ func (l *link) deliver(es []Event, now time.Time) error {
 		}
 		w++
 	}
-	flush()
-	return l.wait(others)
+	if b != nil && !flushed && w >= len(b.ev)/2 {
+		clear(es[w:])
+		b.n, taken = w, true
+		l.q.appendBlock(b)
+	} else {
+		flush()
+	}
+	return taken, l.wait(others)
 }
 
 // wait blocks while a queue that this read went to has no room.
@@ -205,7 +216,7 @@ func (l *link) waitFor(q *queue) error {
 
 // repeats marks the events of a read whose ID came before on this connection,
 // or on the one before it.
-func (l *link) repeats(es []Event, dup *[len(readBuf{})]bool, now time.Time) {
+func (l *link) repeats(es []Event, dup *[len(block{}.ev)]bool, now time.Time) {
 	elder := l.elderAt(now)
 	l.seenMu.Lock()
 	defer l.seenMu.Unlock()
@@ -306,7 +317,7 @@ func (l *link) control(e Event, now time.Time) {
 			return
 		}
 		if hasGap {
-			l.q.append(Event{Shard: l.id, Key: e.Key, link: l, at: now, Data: Gap{From: gap.from, To: now, Err: gap.err}})
+			l.q.append(Event{Shard: l.id, Key: e.Key, link: l, at: now.UnixNano(), Data: Gap{From: gap.from, To: now, Err: gap.err}})
 		}
 		l.b.joined(l, e.Key)
 		l.q.append(e)

@@ -210,7 +210,7 @@ func (b *Balancer) say(e *entry, data any) {
 		s = b.shards[0]
 	}
 	if s != nil {
-		s.q.append(Event{Shard: s.id, Key: e.key, Data: data, at: time.Now()})
+		s.q.append(Event{Shard: s.id, Key: e.key, Data: data, at: time.Now().UnixNano()})
 	}
 }
 

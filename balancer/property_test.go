@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,7 @@ type script struct {
 	Ops       []op
 }
 
+// drawScript draws a script; rapid shrinks it when it fails.
 func drawScript(t *rapid.T) script {
 	s := script{
 		NoIDs:     rapid.Bool().Draw(t, "noIDs"),
@@ -74,12 +76,20 @@ func drawScript(t *rapid.T) script {
 func (s script) run(t *testing.T) (problems []string) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := func(format string, a ...any) { problems = append(problems, fmt.Sprintf(format, a...)) }
+		var answersMu sync.Mutex
 		answers := map[balancer.Key]balancertest.Answer{}
+		answer := func(k balancer.Key, a balancertest.Answer) {
+			answersMu.Lock()
+			defer answersMu.Unlock()
+			answers[k] = a
+		}
 		net := balancertest.NewNetwork(balancertest.Config{
 			NoIDs:   s.NoIDs,
 			Latency: func(i int) time.Duration { return s.Latencies[i%len(s.Latencies)] },
 			Limits:  balancertest.Limits{KeysPerConn: s.PerShard, Keys: s.KeyCap, Joins: s.Joins, Logins: 20, Per: 10 * time.Second},
 			Answer: func(k balancer.Key) balancertest.Answer {
+				answersMu.Lock()
+				defer answersMu.Unlock()
 				a := answers[k]
 				if a.Err != nil {
 					a.Until = time.Now().Add(3 * time.Second)
@@ -151,9 +161,9 @@ func (s script) run(t *testing.T) (problems []string) {
 			case "join":
 				join(k)
 			case "refuse":
-				answers[k] = balancertest.Answer{Err: errors.New("refused")}
+				answer(k, balancertest.Answer{Err: errors.New("refused")})
 			case "silent":
-				answers[k] = balancertest.Answer{Silent: true}
+				answer(k, balancertest.Answer{Silent: true})
 			case "repeat":
 				net.Repeat(k)
 			}

@@ -39,6 +39,16 @@ func (c QueueConfig) withDefaults() QueueConfig {
 // gives no size are bounded too.
 const minSize = 64
 
+// block is a piece of a queue. Blocks are used again and again, so that a busy
+// shard touches the same memory all the time.
+type block struct {
+	ev   [64]Event
+	n    int // ev[:n] are there
+	next *block
+}
+
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
 // queue stands between the connections of one shard and the Handler. Whoever
 // appends to an empty queue starts the goroutine that drains it; that one ends
 // when the queue is empty, so an idle queue holds neither goroutine nor memory.
@@ -48,33 +58,62 @@ type queue struct {
 	start  func(func())  // starts a goroutine that Run waits for
 	starve atomic.Bool   // a reader waits for room: give it back event by event
 	mu     sync.Mutex    // guards all below; never held while handling or waiting
-	in     []Event       // what waits
+	head   *block        // what waits, oldest first
+	tail   *block        // the last one, which has room or is full
 	bytes  int           // size of what waits or is being handled
 	drain  bool          // the draining goroutine is there
 	room   chan struct{} // closed when there is room again; nil if nobody waits
 	gaps   map[Key]*Gap  // what DropOldest dropped since the drainer last looked
 }
 
-// eventSlices holds the memory of queues that are empty.
-var eventSlices = sync.Pool{New: func() any { s := make([]Event, 0, 256); return &s }}
-
 // append adds events in order. It never blocks: a reader calls wait when it
 // holds no lock. So a queue may exceed its bound by one read of each reader.
 func (q *queue) append(es ...Event) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.in == nil {
-		q.in = (*eventSlices.Get().(*[]Event))[:0]
-	}
-	q.in = append(q.in, es...)
 	for i := range es {
 		q.bytes += max(es[i].Size, minSize)
 	}
+	for len(es) > 0 {
+		if q.tail == nil || q.tail.n == len(q.tail.ev) {
+			q.link(blocks.Get().(*block))
+		}
+		t := q.tail
+		n := copy(t.ev[t.n:], es)
+		t.n += n
+		es = es[n:]
+	}
+	q.added()
+}
+
+// appendBlock adds a block whose events a reader received into it.
+func (q *queue) appendBlock(b *block) {
+	q.mu.Lock()
+	for i := range b.ev[:b.n] {
+		q.bytes += max(b.ev[i].Size, minSize)
+	}
+	q.link(b)
+	q.added()
+}
+
+// link adds a block. mu is held.
+func (q *queue) link(b *block) {
+	if q.tail == nil {
+		q.head = b
+	} else {
+		q.tail.next = b
+	}
+	q.tail = b
+}
+
+// added bounds what waits and has it drained. It unlocks mu.
+func (q *queue) added() {
 	if q.bytes > q.cfg.Bytes && q.cfg.WhenFull == DropOldest {
 		q.dropOldest()
 	}
-	if !q.drain {
-		q.drain = true
+	begin := !q.drain
+	q.drain = true
+	q.mu.Unlock()
+	if begin {
 		q.start(q.run)
 	}
 }
@@ -86,28 +125,48 @@ func (q *queue) dropOldest() {
 	if q.gaps == nil {
 		q.gaps = make(map[Key]*Gap)
 	}
-	kept := q.in[:0]
-	for i := range q.in {
-		e := &q.in[i]
-		if q.bytes <= q.cfg.Bytes*3/4 || isControl(e.Data) {
-			kept = append(kept, *e)
-			continue
+	old := q.head
+	q.head, q.tail = nil, nil
+	for old != nil {
+		for i := range old.ev[:old.n] {
+			e := &old.ev[i]
+			if q.bytes <= q.cfg.Bytes*3/4 || isControl(e.Data) {
+				if q.tail == nil || q.tail.n == len(q.tail.ev) {
+					q.link(blocks.Get().(*block))
+				}
+				q.tail.ev[q.tail.n] = *e
+				q.tail.n++
+				continue
+			}
+			q.dropped(e)
 		}
-		q.bytes -= max(e.Size, minSize)
-		at := sentAt(e)
-		g := q.gaps[e.Key]
-		if g == nil {
-			g = &Gap{From: at.Add(-time.Millisecond), Err: ErrOverflow}
-			q.gaps[e.Key] = g
-		}
-		g.Dropped++
-		if at.After(g.To) {
-			g.To = at
-		}
-		e.link.handled(e.Seq)
+		next := old.next
+		old.recycle()
+		old = next
 	}
-	clear(q.in[len(kept):])
-	q.in = kept
+}
+
+// dropped counts an event that is dropped. mu is held.
+func (q *queue) dropped(e *Event) {
+	q.bytes -= max(e.Size, minSize)
+	at := sentAt(e)
+	g := q.gaps[e.Key]
+	if g == nil {
+		g = &Gap{From: at.Add(-time.Millisecond), Err: ErrOverflow}
+		q.gaps[e.Key] = g
+	}
+	g.Dropped++
+	if at.After(g.To) {
+		g.To = at
+	}
+	e.link.handled(e.Seq)
+}
+
+// recycle forgets the block's events and gives it to whoever needs one next.
+func (b *block) recycle() {
+	clear(b.ev[:b.n])
+	b.n, b.next = 0, nil
+	blocks.Put(b)
 }
 
 // sentAt is when the service sent e if e knows, else when it was received.
@@ -117,7 +176,7 @@ func sentAt(e *Event) time.Time {
 			return t
 		}
 	}
-	return e.at
+	return e.received()
 }
 
 // wait blocks while the queue is over its bound. It returns ErrBlocked after
@@ -148,43 +207,49 @@ func (q *queue) wait(stop <-chan struct{}) error {
 
 // run hands events to the Handler until none is left.
 func (q *queue) run() {
-	var out []Event
-	for {
+	for size := 0; ; {
 		q.mu.Lock()
-		if len(q.in) == 0 && len(q.gaps) == 0 {
-			q.give(q.in)
-			q.give(out)
-			q.in, q.drain = nil, false
+		q.release(size)
+		b, gaps := q.head, q.gaps
+		if b == nil && len(gaps) == 0 {
+			q.drain = false
 			q.mu.Unlock()
 			return
 		}
-		out, q.in = q.in, out[:0]
-		gaps := q.gaps
 		q.gaps = nil
+		if b != nil {
+			if q.head = b.next; q.head == nil {
+				q.tail = nil
+			}
+		}
 		q.mu.Unlock()
-		q.sayGaps(gaps, out)
-		size := 0
-		for i := range out {
-			q.handle(&out[i])
-			size += max(out[i].Size, minSize)
+		q.sayGaps(gaps, b)
+		if size = 0; b == nil {
+			continue
+		}
+		for i := range b.ev[:b.n] {
+			e := &b.ev[i]
+			size += max(e.Size, minSize)
+			q.handle(e)
 			if q.starve.Load() {
+				q.mu.Lock()
 				q.release(size)
+				q.mu.Unlock()
 				size = 0
 			}
 		}
-		q.release(size)
-		clear(out)
+		b.recycle()
 	}
 }
 
 // sayGaps hands out what was dropped before the events that follow it.
-func (q *queue) sayGaps(gaps map[Key]*Gap, next []Event) {
+func (q *queue) sayGaps(gaps map[Key]*Gap, next *block) {
 	if len(gaps) == 0 {
 		return
 	}
 	var id ShardID
-	if len(next) > 0 {
-		id = next[0].Shard
+	if next != nil {
+		id = next.ev[0].Shard
 	}
 	keys := make([]Key, 0, len(gaps))
 	for k := range gaps {
@@ -196,21 +261,13 @@ func (q *queue) sayGaps(gaps map[Key]*Gap, next []Event) {
 	}
 }
 
+// release gives room back. mu is held.
 func (q *queue) release(n int) {
-	q.mu.Lock()
 	q.bytes -= n
 	if q.room != nil && q.bytes <= q.cfg.Bytes*3/4 {
 		close(q.room)
 		q.room = nil
 		q.starve.Store(false)
-	}
-	q.mu.Unlock()
-}
-
-func (q *queue) give(s []Event) {
-	if cap(s) > 0 && cap(s) <= 1024 {
-		s = s[:0]
-		eventSlices.Put(&s)
 	}
 }
 

@@ -196,7 +196,7 @@ func (b *Balancer) rollback(err error) {
 	b.asked = len(old)
 	b.log.Warn().Err(err).Int("shards", len(old)).Msg("resharding given up")
 	for _, s := range old[:1] {
-		s.q.append(Event{Shard: s.id, at: time.Now(), Data: Down{Err: fmt.Errorf("%w: %w", errRollback, err)}})
+		s.q.append(Event{Shard: s.id, at: time.Now().UnixNano(), Data: Down{Err: fmt.Errorf("%w: %w", errRollback, err)}})
 	}
 	b.at(time.Now().Add(b.cfg.Overlap), func(time.Time) {
 		for _, h := range w.takes {

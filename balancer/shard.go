@@ -293,7 +293,7 @@ func (s *shard) lost(run int, l *link, err error) (over bool) {
 	over = asked || s.run != run
 	b.mu.Unlock()
 	if !asked {
-		s.q.append(Event{Shard: s.id, link: l, at: time.Now(), Data: Down{Err: err}})
+		s.q.append(Event{Shard: s.id, link: l, at: time.Now().UnixNano(), Data: Down{Err: err}})
 	}
 	b.post(note{link: l, data: Down{Err: err}, at: last})
 	close(l.done)
