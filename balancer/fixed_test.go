@@ -229,8 +229,9 @@ func TestReshardUnderFaults(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- b.Run(ctx, rec.Handle) }()
 			ks := append(keys(25), "")
+			every := 70 * time.Millisecond
 			chat := func(d time.Duration) {
-				for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(70 * time.Millisecond) {
+				for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(every) {
 					for _, k := range ks {
 						net.Publish(k)
 					}
@@ -254,6 +255,8 @@ func TestReshardUnderFaults(t *testing.T) {
 				}
 				chat(o.wait)
 			}
+			chat(20 * time.Second)
+			every = time.Second
 			chat(2 * time.Minute)
 			time.Sleep(5 * time.Second)
 			synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,10 +249,11 @@ func TestFatalAnswerIsNotRetried(t *testing.T) {
 
 // TestBackoffPacesDials counts dials while the service is away.
 func TestBackoffPacesDials(t *testing.T) {
-	dials, away := 0, true
+	var dials atomic.Int64
+	var back atomic.Bool
 	cfg := balancertest.Config{Dial: func(balancer.ShardID) error {
-		dials++
-		if away {
+		dials.Add(1)
+		if !back.Load() {
 			return errors.New("connection refused")
 		}
 		return nil
@@ -259,10 +261,10 @@ func TestBackoffPacesDials(t *testing.T) {
 	play(t, cfg, balancer.Config{}, false, func(f *fleet) {
 		f.Join("a")
 		time.Sleep(10 * time.Minute)
-		if dials < 12 || dials > 30 {
-			t.Errorf("%d dials in 10 minutes, want between 12 and 30: 1 s doubling to 1 min", dials)
+		if n := dials.Load(); n < 12 || n > 30 {
+			t.Errorf("%d dials in 10 minutes, want between 12 and 30: 1 s doubling to 1 min", n)
 		}
-		away = false
+		back.Store(true)
 		time.Sleep(2 * time.Minute)
 		if st, _ := f.Locate("a"); st.State != balancer.Member {
 			t.Errorf("%+v, want it joined once the service is back", st)

@@ -124,8 +124,9 @@ func (s script) run(t *testing.T) (problems []string) {
 				rec.Handle(ctx, e)
 			})
 		}()
+		every := 70 * time.Millisecond
 		chat := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(70 * time.Millisecond) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(every) {
 				for _, k := range ks {
 					net.Publish(k)
 				}
@@ -169,6 +170,8 @@ func (s script) run(t *testing.T) (problems []string) {
 			}
 			chat(o.wait)
 		}
+		chat(20 * time.Second)
+		every = time.Second // time for what backs off
 		chat(4 * time.Minute)
 		time.Sleep(time.Minute) // what a slow handler has left is handled
 		for range 60 {          // what Weighted still moves has moved

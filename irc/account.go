@@ -14,7 +14,7 @@ import (
 
 // AccountConfig says more about an [Account]. Nil and the zero value work.
 type AccountConfig struct {
-	Verified bool // Twitch gave the account the limits of a verified bot
+	Verified bool // Twitch gave the account the limits of a verified bot; of an anonymous one a simulator did
 	Limits   Limits
 	// Exempt says which channels do not count against Limits.Channels: those
 	// where the account is broadcaster or moderator. The account's own always

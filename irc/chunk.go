@@ -3,8 +3,8 @@ package irc
 import "sync"
 
 const (
-	chunkBytes    = 32 << 10
-	chunkMessages = 96
+	chunkBytes    = 64 << 10
+	chunkMessages = 192
 	minRead       = 2 << 10 // room that is worth a read
 )
 

@@ -199,11 +199,13 @@ func duel(ctx context.Context, task benchTask) (*benchGot, error) {
 		return nil, err
 	}
 	got, sent := new(benchGot), new(benchSent)
-	if err := server.hear(sent); err != nil {
-		return nil, fmt.Errorf("bench: load server: %w", err)
-	}
+	serr := server.hear(sent)
+	// If the client is gone the server fails as well: the client knows why.
 	if err := client.hear(got); err != nil {
 		return nil, fmt.Errorf("bench: %s %s: %w", task.Row, task.Role, err)
+	}
+	if serr != nil {
+		return nil, fmt.Errorf("bench: load server: %w", serr)
 	}
 	if got.Messages != sent.Messages || got.Text != sent.Text {
 		return nil, fmt.Errorf("bench: %s %s: %d messages with %d bytes of text were sent, %d with %d received",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -178,6 +179,8 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	joinTime := d.opts.joinTime()
 	w.phase("joining", joinTime+joinTime/2+settleWithin, joinTime, func(s demoState) bool { return s.joined+s.refused == s.channels })
 
+	early := ctx.Err() != nil
+
 	faulty, mend := context.WithCancel(living)
 	defer mend()
 	calm := make(chan struct{})
@@ -196,7 +199,9 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	<-calm
 	<-quiet
 
-	w.stop = w.stop[1:] // what was begun is judged, even if ctx has ended
+	if !early {
+		w.stop = w.stop[1:] // what was begun is judged, even if ctx has ended
+	}
 	deadline := time.Now().Add(settleWithin)
 	w.phase("settling", settleWithin, settleWithin, func(s demoState) bool {
 		return s.queued == 0 && s.joined+s.refused == s.channels && d.settled(deadline)
@@ -210,6 +215,9 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	end()
 	<-fleet
 	r.err = failed
+	if early && r.err == nil {
+		r.err = errors.New("ended before all channels were joined")
+	}
 	return r
 }
 

@@ -20,7 +20,7 @@ type demoResult struct {
 	keys       []balancer.KeyStatus
 	peak       int
 	length     time.Duration
-	err        error // of the Balancer
+	err        error // that ended it before its time
 }
 
 // demoSummary is what "chatshard demo -o json" prints.

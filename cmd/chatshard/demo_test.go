@@ -151,6 +151,20 @@ func TestDemoBadFlags(t *testing.T) {
 	}
 }
 
+// Ctrl-C while channels are being joined ends the demo at once, without a verdict.
+func TestDemoInterruptedEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begin := time.Now()
+		var out, errs bytes.Buffer
+		code := run(ctx, strings.Fields("demo --twitch-channels 3000 --rate 50 -o json"), nil, &out, &errs)
+		if took := time.Since(begin); code != exitFailure || took > 5*time.Second || errs.String() != "chatshard: demo: ended before all channels were joined\n" {
+			t.Errorf("exit %d after %v: %s%s", code, took, &out, &errs)
+		}
+	})
+}
+
 // What goes wrong is said in one line, with the seed that shows it again.
 func TestDemoFailure(t *testing.T) {
 	r := &demoResult{opts: &demoOptions{channels: 1, channelsPerShard: 5, seed: 42}, peak: 6}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -233,15 +234,25 @@ func testEvent(i int) balancer.Event {
 // batches notes what is written at once, and when.
 type batches struct {
 	begin time.Time
+	lag   time.Duration // of each write
+
+	mu    sync.Mutex // guards all below
 	sizes []int
 	at    []time.Duration
-	lag   time.Duration // of each write
 }
 
 func (b *batches) Write(p []byte) (int, error) {
+	b.mu.Lock()
 	b.sizes, b.at = append(b.sizes, len(p)), append(b.at, time.Since(b.begin))
+	b.mu.Unlock()
 	time.Sleep(b.lag)
 	return len(p), nil
+}
+
+func (b *batches) look() (sizes []int, at []time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.sizes), slices.Clone(b.at)
 }
 
 func TestOutputBatches(t *testing.T) {
@@ -252,26 +263,27 @@ func TestOutputBatches(t *testing.T) {
 			o.write(enc, testEvent(i))
 		}
 		synctest.Wait()
-		if len(w.sizes) != 0 {
-			t.Errorf("written at once: %v", w.sizes)
+		if sizes, _ := w.look(); len(sizes) != 0 {
+			t.Errorf("written at once: %v", sizes)
 		}
 		time.Sleep(outputDelay)
 		synctest.Wait()
-		if len(w.sizes) != 1 || w.at[0] != outputDelay {
-			t.Errorf("writes after %v, want one after %v", w.at, outputDelay)
+		sizes, at := w.look()
+		if len(sizes) != 1 || at[0] != outputDelay {
+			t.Fatalf("writes after %v, want one after %v", at, outputDelay)
 		}
 		n := 0
 		for range 3 { // full batches do not wait
 			for size := 0; size < outputBatch; n++ {
 				o.write(enc, testEvent(n))
-				size += w.sizes[0] / 10
+				size += sizes[0] / 10
 			}
 		}
 		if err := o.close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if len(w.sizes) < 3 || w.at[len(w.at)-1] != outputDelay {
-			t.Errorf("writes of %v after %v", w.sizes, w.at)
+		if sizes, at = w.look(); len(sizes) < 3 || at[len(at)-1] != outputDelay {
+			t.Errorf("writes of %v after %v", sizes, at)
 		}
 	})
 }
@@ -296,7 +308,8 @@ func TestOutputSlowReader(t *testing.T) {
 		if err := o.close(t.Context()); err != nil || cursor.seq != 4000 {
 			t.Errorf("%v, %d events", err, cursor.seq)
 		}
-		for _, n := range w.sizes {
+		sizes, _ := w.look()
+		for _, n := range sizes {
 			if n > outputBatch+1024 {
 				t.Errorf("%d bytes at once", n)
 			}
