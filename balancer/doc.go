@@ -1,2 +1,98 @@
-// Package balancer spreads keys over connections.
+// Package balancer spreads keys over connections ("shards") and keeps them
+// there: Twitch or IRC channels over connections of a transport that joins
+// them one by one, Discord guilds over shards whose number says which guild
+// goes where. It knows no protocol; package irc and others implement
+// [Transport].
+//
+// # Use
+//
+//	b := balancer.New(transport, &balancer.Config{ChannelsPerShard: 50, MaxShardCount: 20})
+//	b.Join("forsen", "xqc")
+//	err := b.Run(ctx, func(ctx context.Context, e balancer.Event) { … })
+//
+// Join, Part, Move, Resize and Acquire edit what is wanted, return at once and
+// work before Run. One loop compares wanted with actual and starts the
+// difference. Actual changes only when the service said so: a join that was
+// sent is not a key that is joined. [Balancer.Locate], [Balancer.Keys] and
+// [Balancer.Shards] tell where everything stands.
+//
+// # Goroutines
+//
+// Run owns them all and returns when the last has ended: the loop, one joiner
+// that waits for the join budget so that nothing else does, one goroutine per
+// shard that dials and reads, and, only while there is work, one that drains a
+// shard's queue into the Handler and one that writes a connection's joins and
+// parts. An idle shard is one goroutine. Package tests end by checking that
+// none is left.
+//
+// Locks: Balancer.mu guards what is wanted and placed; a handover, a queue and
+// a link have one each, always taken in that order and never while waiting or
+// calling out. On the event path a read takes its own link's and its own
+// queue's lock once for all its events, and nothing that two shards share,
+// except while a key moves between them. Policies are called without a lock.
+//
+// # Handover
+//
+// Moving a key, replacing a connection that the service wants to close, and
+// letting a shard of a new generation take its keys over are one procedure
+// (handover.go, move.go, resize.go):
+//
+//  1. What the source delivers is remembered, and the target is joined or dialled.
+//  2. The service confirms. For one overlap what the target receives is held.
+//  3. Both deliver; second copies are dropped (twins.go).
+//  4. After another overlap the source is parted, or its generation ended.
+//  5. After a last overlap the IDs are forgotten, and once the source's queue is
+//     drained the target's own queue takes over.
+//
+// Holding the target in step 2 keeps the order: until then the source may still
+// have to deliver what was sent before the target's first event. Everything of a
+// moving key goes through one gate into one queue.
+//
+// Decisions that the tests of random faults forced; without each of them messages
+// were lost, doubled or out of order:
+//
+//   - A handover given up keeps what its target was sent for one overlap: the
+//     source may be dying too.
+//   - A source that delivered nothing new for a while does not end a wait by
+//     itself, but a target that delivers nothing of what the source does is never
+//     believed: services do confirm joins that then stay silent.
+//   - The clock of an overlap does not run while one of the ends waits for its
+//     queue, or, under fixed placement, while one is reconnecting: what it still
+//     has to replay is not on the others.
+//   - Repeats of an ID are looked for on the connection before this one as well,
+//     and among what the source saw before the handover began.
+//   - A join that is under way is left to be answered before its key is moved.
+//   - A key that lost its connection keeps its place among the account's keys
+//     (Config.KeyCap), or a reconnect would hand it to whoever waits.
+//
+// Where the account's cap leaves no room for a double membership the move is
+// break-first: the source is parted, then the target joined, and a [Gap] tells
+// the time between.
+//
+// # What is lost, and how it is told
+//
+// A message is lost if it was neither received nor inside a reported [Gap]. A
+// gap runs from the last event that the connection received, by the service's
+// clock where it tells the time, to the confirmed rejoin, and is handed out
+// before the first event that follows it. A key that is refused after an outage
+// gets the gap up to its [Refused], and the rest when it is joined again.
+//
+// Two limits of what can be promised. Events that nothing tells apart (no ID,
+// equal payload, within one overlap) may come twice around a handover; none is
+// lost. And a shard of fixed placement that is silently dead while a resize
+// takes its keys over replays late when it has reconnected: nothing is lost
+// then, but order and the dropping of copies hold only as far as the 30 seconds
+// for which IDs are remembered.
+//
+// # Placement
+//
+// A [Policy] is a pure function from a [View] to a [Plan] over all keys that wait,
+// so its cost is per batch: Joins are gathered for a millisecond. A million
+// keys are planned in some 10 ms. Weighted's hysteresis needs no state of its own:
+// a plan holds all moves down to the stop mark, and none is made while moves are
+// under way.
+//
+// Keys of a shard that cannot connect are placed on shards that can after three
+// failures in a row, as far as there is room; a shard that the service turned
+// away for good keeps its slot, so that the same answer is not asked for again.
 package balancer

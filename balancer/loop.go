@@ -42,7 +42,7 @@ func (b *Balancer) loop(ctx context.Context) error {
 		b.mu.Lock()
 		next := time.Hour
 		if len(b.timers) > 0 {
-			next = max(b.timers[0].at.Sub(time.Now()), 0)
+			next = max(time.Until(b.timers[0].at), 0)
 		}
 		b.mu.Unlock()
 		timer.Reset(next)

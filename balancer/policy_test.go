@@ -239,6 +239,7 @@ func TestFatalAnswerIsNotRetried(t *testing.T) {
 	play(t, cfg, balancer.Config{}, false, func(f *fleet) {
 		f.Join("a")
 		time.Sleep(time.Hour)
+		<-f.end
 		err = f.err
 	})
 	var se *balancer.ShardError

@@ -18,6 +18,7 @@ type fleet struct {
 	net *balancertest.Network
 	rec *balancertest.Recorder
 	err error
+	end chan struct{} // closed when Run has returned err
 }
 
 // play runs a story and stops the fleet.
@@ -31,14 +32,14 @@ func play(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed boo
 		}
 		f.Balancer = balancer.New(tr, &cfg)
 		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
+		f.end = make(chan struct{})
 		go func() {
-			defer close(done)
+			defer close(f.end)
 			f.err = f.Run(ctx, f.rec.Handle)
 		}()
 		story(f)
 		cancel()
-		<-done
+		<-f.end
 		if v := f.net.Violations(); len(v) > 0 {
 			t.Errorf("limits exceeded: %v", v)
 		}

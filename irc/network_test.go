@@ -324,7 +324,9 @@ func TestStorm(t *testing.T) {
 			if generic {
 				ch = rooms(60)
 			}
-			unlimited := func() *irc.Account { return irc.NewAccount("", nil, &irc.AccountConfig{Limits: irc.TwitchLimits(true)}) }
+			unlimited := func() *irc.Account {
+				return irc.NewAccount("", nil, &irc.AccountConfig{Limits: irc.TwitchLimits(true)})
+			}
 			if generic {
 				unlimited = nil
 			}

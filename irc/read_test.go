@@ -93,4 +93,3 @@ func TestLinesStay(t *testing.T) {
 		t.Error("lines changed after they were handed out")
 	}
 }
-

@@ -73,13 +73,6 @@ func (w *writer) flush() error {
 	return w.err
 }
 
-// pending reports whether there is something that nobody writes.
-func (w *writer) pending() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.busy && len(w.urgent)+len(w.queued) > 0
-}
-
 // piece takes the next lines to write. mu is held.
 func (w *writer) piece() (p []byte) {
 	switch {

@@ -65,7 +65,7 @@ func (l clientLine) String() string {
 
 // param returns parameter i or "".
 func (l clientLine) param(i int) string {
-	if i < len(l.params) {
+	if i >= 0 && i < len(l.params) {
 		return l.params[i]
 	}
 	return ""
