@@ -77,6 +77,8 @@ type Balancer struct {
 	wg      sync.WaitGroup
 	wake    chan struct{} // there is something for the loop
 	joinUp  chan struct{} // there is something for the joiner
+	active  atomic.Int32  // readers have handled since the watcher looked
+	watchUp chan struct{} // there is something for the watcher
 	law     atomic.Pointer[law]
 	ended   chan struct{} // closed when Run returns
 
@@ -115,7 +117,7 @@ type Balancer struct {
 func New(t Transport, cfg *Config) *Balancer {
 	b := &Balancer{
 		t: t, cfg: cfg.withDefaults(),
-		wake: make(chan struct{}, 1), joinUp: make(chan struct{}, 1), ended: make(chan struct{}),
+		wake: make(chan struct{}, 1), joinUp: make(chan struct{}, 1), watchUp: make(chan struct{}, 1), ended: make(chan struct{}),
 		keys: make(map[Key]*entry), movers: make(map[*entry]struct{}),
 	}
 	b.placer, _ = t.(Placer)
@@ -147,6 +149,7 @@ func (b *Balancer) Run(ctx context.Context, h Handler) error {
 	b.ctx, b.handler = ctx, b.handle(handlerCtx, h)
 	b.mu.Unlock()
 	b.wg.Go(func() { b.joiner(ctx) })
+	b.wg.Go(func() { b.watch(ctx) })
 	err := b.loop(ctx)
 	cancel()
 	b.stopShards()

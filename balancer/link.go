@@ -26,7 +26,8 @@ type link struct {
 	special atomic.Bool  // gates, gaps or tallies are not empty: the event path looks at them
 	blocked atomic.Int64 // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
 
-	cut atomic.Bool // closed to be resumed at once
+	cut  atomic.Bool  // closed to be resumed at once
+	busy atomic.Int64 // since when the reader is in the Handler, Unix nanoseconds; 0: it is not
 
 	mu      sync.Mutex // guards all below; held for map work only
 	gates   map[Key]*handover
@@ -43,6 +44,7 @@ type link struct {
 	diedAt time.Time            // when it ended; set before it is anybody's elder
 
 	// Of the reader.
+	keeper *keeper // whom it reads for; read by the watcher while busy
 	lastAt time.Time
 	seq    uint64
 
@@ -75,7 +77,9 @@ const smallRead = 4 // events per read of a quiet connection: its buffer stays a
 
 // read delivers what arrives until the connection ends, and returns why. A busy
 // connection receives straight into the blocks of its queue.
-func (l *link) read() error {
+//
+// moved says that a Handler took long and another goroutine reads on.
+func (l *link) read(k *keeper) (err error, moved bool) {
 	small := make([]Event, smallRead)
 	var big *block
 	for {
@@ -87,7 +91,10 @@ func (l *link) read() error {
 		if n > 0 {
 			now := time.Now()
 			l.lastAt = now
-			taken, werr := l.deliver(buf[:n], big, now)
+			taken, moved, werr := l.deliver(k, buf[:n], big, now)
+			if moved {
+				return nil, true
+			}
 			if taken {
 				big = nil
 			} else {
@@ -102,7 +109,7 @@ func (l *link) read() error {
 			if big != nil {
 				blocks.Put(big)
 			}
-			return err
+			return err, false
 		case n == len(buf) && big == nil:
 			big = blocks.Get().(*block)
 		case n < smallRead && big != nil:
@@ -113,8 +120,9 @@ func (l *link) read() error {
 }
 
 // deliver takes one read through the gates into the queue, then waits for room.
-// It reports whether the queue has taken the block that was read into, if any.
-func (l *link) deliver(es []Event, b *block, now time.Time) (taken bool, err error) {
+// It reports whether the queue has taken the block that was read into, if any,
+// and whether another goroutine reads on.
+func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time) (taken, moved bool, err error) {
 	special := l.special.Load()
 	law := l.b.law.Load()
 	plain := !special && law == nil
@@ -179,6 +187,12 @@ func (l *link) deliver(es []Event, b *block, now time.Time) (taken bool, err err
 		}
 		w++
 	}
+	done := false
+	if plain && !flushed && w > 0 {
+		if done, moved = l.direct(k, es[:w], nano); done || moved {
+			return false, moved, nil
+		}
+	}
 	if b != nil && !flushed && w >= len(b.ev)/2 {
 		clear(es[w:])
 		b.n, taken = w, true
@@ -186,7 +200,7 @@ func (l *link) deliver(es []Event, b *block, now time.Time) (taken bool, err err
 	} else {
 		flush()
 	}
-	return taken, l.wait(others)
+	return taken, false, l.wait(others)
 }
 
 // wait blocks while a queue that this read went to has no room.

@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 )
@@ -117,71 +116,6 @@ func (s *shard) all() []*link {
 		ls = append(ls, s.link)
 	}
 	return ls
-}
-
-// start has a goroutine keep the shard connected. mu is held.
-func (s *shard) start() {
-	ctx, cancel := context.WithCancel(s.b.ctx)
-	s.run++
-	run := s.run
-	s.cancel = cancel
-	if s.state != Ready {
-		s.state = Dialing
-	}
-	s.b.wg.Go(func() {
-		defer cancel()
-		s.keep(ctx, run)
-	})
-}
-
-// keep dials, reads until the connection ends, and dials again: each reconnect
-// is a turn of this loop. It ends when the shard is stopped, when the service
-// turned it away for good, or when another run has taken over because the
-// service asked for a new connection.
-func (s *shard) keep(ctx context.Context, run int) {
-	b := s.b
-	session := s.given
-	for fails := 0; ctx.Err() == nil; {
-		if fails > 0 && !s.pause(ctx, run, b.cfg.Backoff.delay(fails)) {
-			return
-		}
-		l, err := s.dial(ctx, run, session)
-		if err == nil {
-			up := time.Now()
-			err = l.read()
-			if over := s.lost(run, l, err); over {
-				return
-			}
-			session = l.resume()
-			if l.cut.Load() {
-				fails = 0
-				continue
-			}
-			if time.Since(up) >= b.cfg.Backoff.Reset {
-				fails = 0
-			}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		switch retry(err) {
-		case Never:
-			s.stop(run, err)
-			return
-		case Fresh:
-			session = nil
-		}
-		fails++
-		s.failed(run, err, fails)
-	}
-}
-
-func retry(err error) Retry {
-	var ce *ConnError
-	if errors.As(err, &ce) {
-		return ce.Retry
-	}
-	return Resume
 }
 
 // pause waits for d, unless the shard is stopped or is no longer this run's.

@@ -109,6 +109,14 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		c.mu.Lock()
 		n := c.cut(buf)
 		c.mu.Unlock()
+		for n > 0 && n < len(buf) && c.err == nil && c.src.more() {
+			if c.err = c.src.fill(false); c.err != nil {
+				break // said when all that came before it has been returned
+			}
+			c.mu.Lock()
+			n += c.cut(buf[n:])
+			c.mu.Unlock()
+		}
 		if c.owes {
 			c.owes = false
 			if err := c.out.flush(); err != nil && c.err == nil {
@@ -130,7 +138,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 // fill waits until something has arrived.
 func (c *conn) fill() error {
 	for {
-		err := c.src.fill()
+		err := c.src.fill(true)
 		switch {
 		case !c.parked:
 		case err == nil:

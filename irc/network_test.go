@@ -341,7 +341,7 @@ func TestStorm(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					f.srv.Chat(ctx, &irctest.Load{Rate: 300, Channels: ch, Zipf: 1})
+					f.srv.Chat(ctx, &irctest.Load{Rate: 60, Channels: ch, Zipf: 1})
 				}()
 				for i := range 12 {
 					for _, fault := range []irctest.Fault{

@@ -9,8 +9,11 @@ import (
 // source fills a reader.
 type source interface {
 	// fill waits until something has arrived and puts it into the reader.
-	// While it waits it holds as little memory as it can.
-	fill() error
+	// While it waits it holds as little memory as it can. If wait is false it
+	// returns at once, even if there is nothing.
+	fill(wait bool) error
+	// more reports whether there is probably more that has arrived.
+	more() bool
 }
 
 // reader cuts what a connection receives into lines, in place in a [chunk]
@@ -120,7 +123,9 @@ type portable struct {
 	busy  bool
 }
 
-func (p *portable) fill() error {
+func (p *portable) more() bool { return false }
+
+func (p *portable) fill(bool) error {
 	if p.busy {
 		n, err := p.nc.Read(p.in.space())
 		p.in.read(n)

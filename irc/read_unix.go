@@ -17,6 +17,8 @@ import (
 type parked struct {
 	rc   syscall.RawConn
 	in   *reader
+	wait bool
+	full bool // the last read took all that there was room for
 	err  error
 	read func(fd uintptr) bool // made once: a method value would be allocated for each read
 }
@@ -50,8 +52,10 @@ func newSource(raw, nc net.Conn, in *reader) (source, bool) {
 	return nil, false
 }
 
-func (s *parked) fill() error {
-	s.err = nil
+func (s *parked) more() bool { return s.full }
+
+func (s *parked) fill(wait bool) error {
+	s.err, s.wait = nil, wait
 	if err := s.rc.Read(s.read); err != nil {
 		return err
 	}
@@ -61,8 +65,10 @@ func (s *parked) fill() error {
 // readFD is called when there may be something to read, and again whenever
 // the socket becomes readable until it returns true.
 func (s *parked) readFD(fd uintptr) bool {
-	n, again, err := readFD(fd, s.in.space())
-	if again {
+	p := s.in.space()
+	n, again, err := readFD(fd, p)
+	s.full = n == len(p)
+	if again && s.wait {
 		s.in.release()
 		return false
 	}
@@ -101,24 +107,28 @@ type parkedTLS struct {
 	under *impatient
 	rc    syscall.RawConn
 	in    *reader
-	more  bool // crypto/tls may have more without another read
+	rest  bool // crypto/tls may have more without another read
+	full  bool // the last read took all that there was room for
+	wait  bool
 	err   error
 	read  func(fd uintptr) bool
 }
 
-func (s *parkedTLS) fill() error {
+func (s *parkedTLS) more() bool { return s.rest || s.full }
+
+func (s *parkedTLS) fill(wait bool) error {
 	got := false
 	for {
-		for s.more {
+		for s.rest {
 			p := s.in.space()
 			n, err := s.tls.Read(p)
 			s.in.read(n)
 			got = got || n > 0
 			if err != nil {
-				if _, wait := err.(errWouldBlock); !wait {
-					return given(len(p[:n]), err)
+				if _, empty := err.(errWouldBlock); !empty {
+					return given(n, err)
 				}
-				s.more = false
+				s.rest = false
 			} else if len(p)-n < minRead {
 				return nil // cut this first
 			}
@@ -126,25 +136,28 @@ func (s *parkedTLS) fill() error {
 		if got {
 			return nil
 		}
-		s.in.release()
-		s.err = nil
+		if wait {
+			s.in.release()
+		}
+		s.err, s.wait = nil, wait
 		if err := s.rc.Read(s.read); err != nil {
 			return err
 		}
-		if s.err != nil {
+		if s.err != nil || s.under.buf == nil {
 			return s.err
 		}
-		s.more = true
+		s.rest = true
 	}
 }
 
 func (s *parkedTLS) readFD(fd uintptr) bool {
 	buf := records.Get().(*[recordBytes]byte)
 	n, again, err := readFD(fd, buf[:])
+	s.full = n == len(buf)
 	if again || err != nil {
 		records.Put(buf)
 		s.err = err
-		return !again
+		return !again || !s.wait
 	}
 	s.under.buf, s.under.r, s.under.w = buf, 0, n
 	return true

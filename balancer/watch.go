@@ -1,0 +1,112 @@
+package balancer
+
+import (
+	"context"
+	"time"
+)
+
+// A reader that finds its queue empty hands what it has read to the Handler
+// itself: waking another goroutine for a line or two costs more than all else
+// that is done for them. So that a Handler that takes long holds up nothing, the
+// watcher looks at every reader that is handling, and has another goroutine
+// read on when one has been at it for longer than watchEvery. The first one ends
+// when its Handler has returned.
+
+const (
+	watchEvery = 5 * time.Millisecond
+	watchIdle  = 200 // ticks without anything handled, after which the watcher sleeps
+)
+
+// direct hands events to the Handler if nothing waits before them, and reports
+// whether it did.
+func (q *queue) direct(es []Event) bool {
+	q.mu.Lock()
+	if q.drain {
+		q.mu.Unlock()
+		return false
+	}
+	q.drain = true
+	q.mu.Unlock()
+	for i := range es {
+		q.handle(&es[i])
+	}
+	q.mu.Lock()
+	more := q.head != nil || len(q.gaps) > 0
+	q.drain = more
+	q.mu.Unlock()
+	if more {
+		q.start(q.run)
+	}
+	return true
+}
+
+// direct is queue.direct under the eyes of the watcher. moved says that another
+// goroutine reads on: the caller must touch nothing of the reader's any more.
+func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
+	l.keeper = k
+	l.busy.Store(now)
+	if l.b.active.Load() == 0 {
+		l.b.active.Store(1)
+		select {
+		case l.b.watchUp <- struct{}{}:
+		default:
+		}
+	}
+	done = l.q.direct(es)
+	return done, !l.busy.CompareAndSwap(now, 0)
+}
+
+// watch has another goroutine read on where a Handler takes long. It sleeps
+// while nothing is handled.
+func (b *Balancer) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for idle := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if b.active.Swap(0) != 0 {
+				idle = 0
+			} else if idle++; idle >= watchIdle {
+				tick.Stop()
+				select {
+				case <-ctx.Done():
+					return
+				case <-b.watchUp:
+				}
+				tick.Reset(watchEvery)
+				idle = 0
+			}
+			if b.takeOver(now.Add(-watchEvery).UnixNano()) {
+				idle = 0
+			}
+		}
+	}
+}
+
+// takeOver has another goroutine read for each link whose reader has been
+// handling since before then. It reports whether any reader is handling.
+func (b *Balancer) takeOver(then int64) (handling bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.shards {
+		if s.link != nil {
+			handling = s.link.lend(then) || handling
+		}
+		for _, l := range s.olds {
+			handling = l.lend(then) || handling
+		}
+	}
+	return handling
+}
+
+// lend has another goroutine read on if the reader has been handling since
+// before then. It reports whether the reader is handling.
+func (l *link) lend(then int64) bool {
+	since := l.busy.Load()
+	if since > 0 && since < then && l.busy.CompareAndSwap(since, 0) {
+		l.b.wg.Go(l.keeper.keep)
+	}
+	return since > 0
+}
