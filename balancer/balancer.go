@@ -30,6 +30,7 @@ type Config struct {
 	Exempt func(Key) bool // keys that do not count against KeyCap; nil: all count
 
 	Queue     QueueConfig   // what stands between connections and Handler
+	Reuse     bool          // the Handler keeps nothing of an Event once it has returned, no string either: memory is used again instead of being collected
 	ManualAck bool          // events are acknowledged by Ack instead of by the Handler's return
 	Limiter   Limiter       // paces joins and logins; default: unlimited
 	Backoff   Backoff       // paces dials that failed

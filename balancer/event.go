@@ -74,6 +74,10 @@ type Event struct {
 // received is when e was received.
 func (e *Event) received() time.Time { return time.Unix(0, e.at) }
 
+// Releaser is implemented by Data that stands in memory which can be used again
+// once the Handler is done with it. Release is called where Config.Reuse is set.
+type Releaser interface{ Release() }
+
 // Fingerprinter is implemented by an Event's Data where the service gives a
 // message no ID. Equal messages have equal fingerprints whatever connection
 // they came over. It is called during a handover only.

@@ -298,14 +298,20 @@ type mark struct{ reached func() }
 
 // handle is what a queue does with one event.
 func (b *Balancer) handle(ctx context.Context, h Handler) func(*Event) {
+	ack, reuse := !b.cfg.ManualAck, b.cfg.Reuse
 	return func(e *Event) {
 		if m, ok := e.Data.(mark); ok {
 			m.reached()
 			return
 		}
 		h(ctx, *e)
-		if e.Seq != 0 && !b.cfg.ManualAck {
+		if e.Seq != 0 && ack {
 			e.link.handled(e.Seq)
+		}
+		if reuse {
+			if r, ok := e.Data.(Releaser); ok {
+				r.Release()
+			}
 		}
 	}
 }

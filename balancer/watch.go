@@ -13,8 +13,8 @@ import (
 // when its Handler has returned.
 
 const (
-	watchEvery = 5 * time.Millisecond
-	watchIdle  = 200 // ticks without anything handled, after which the watcher sleeps
+	watchEvery = 20 * time.Millisecond
+	watchIdle  = 50 // ticks without anything handled, after which the watcher sleeps
 )
 
 // direct hands events to the Handler if nothing waits before them, and reports

@@ -124,10 +124,10 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			}
 		}
 		if n > 0 {
+			c.note() // what is returned is no longer ours
 			return n, nil
 		}
 		if c.err == nil {
-			c.note()
 			c.err = c.fill()
 			continue
 		}
@@ -184,7 +184,7 @@ func (c *conn) cut(buf []balancer.Event) int {
 		if m.tagsEnd > 0 {
 			c.last = m
 		}
-		buf[n] = balancer.Event{Key: c.key(m.Channel()), ID: m.EventID(), Size: len(m.raw), Data: m}
+		buf[n] = balancer.Event{Key: c.key(m.Channel()), ID: c.in.chunk.eventID(m), Size: len(m.raw), Data: m}
 		n++
 	}
 	return n

@@ -99,8 +99,8 @@ type stamp struct {
 	text [31]byte
 }
 
-// note keeps the time of the last message that was taken in, so that no chunk
-// has to be kept for it.
+// note keeps the time of the last message that was taken in. Whoever gets the
+// message may release it, and no chunk is to be kept for it.
 func (c *conn) note() {
 	m := c.last
 	if m == nil {

@@ -36,6 +36,8 @@ type Message struct {
 	headStart, headEnd uint16 // the first parameter
 	lastStart, lastEnd uint16 // the last parameter
 	params             uint16
+
+	chunk *chunk // whose memory the line stands in; nil: its own
 }
 
 // Parse splits line, which should not have its CR LF any more; what there is of

@@ -27,6 +27,8 @@ func lines(input []byte, pieces []byte, max int, idle bool) (out []string, overs
 			if !ok {
 				break
 			}
+			r.chunk.peek()
+			r.chunk.keep() // as a Message that nobody releases
 			out = append(out, line)
 		}
 		if idle {

@@ -110,28 +110,36 @@ func parseMillis(s string) (int64, bool) {
 // come over, or "" if nothing does. Only Twitch's CLEARCHAT, CLEARMSG and
 // USERSTATE allocate.
 func (m *Message) EventID() string {
-	id := m.ID()
-	// The id of a USERSTATE is that of the message which it answers.
-	if verb := m.raw[m.cmdStart:m.cmdEnd]; id != "" && len(verb) != len("USERSTATE") {
+	if id, plain := m.plainID(); plain {
 		return id
 	}
-	return m.composedID(id)
+	return string(m.appendEventID(nil))
 }
 
-func (m *Message) composedID(id string) string {
+// plainID returns the tag id, and whether that is all of the EventID.
+func (m *Message) plainID() (id string, plain bool) {
+	id = m.ID()
+	// The id of a USERSTATE is that of the message which it answers.
+	verb := m.raw[m.cmdStart:m.cmdEnd]
+	return id, id != "" && len(verb) != len("USERSTATE")
+}
+
+// appendEventID appends an EventID that is not the tag id alone.
+func (m *Message) appendEventID(dst []byte) []byte {
+	id := m.ID()
 	switch m.Command() {
 	case "USERSTATE":
 		if id != "" {
-			return "userstate:" + id
+			dst = append(dst, "userstate:"...)
 		}
 	case "CLEARMSG":
 		if target, _ := m.Tag("target-msg-id"); target != "" {
-			return "clearmsg:" + target
+			return append(append(dst, "clearmsg:"...), target...)
 		}
 	case "CLEARCHAT":
 		sent, _ := m.rawTag("tmi-sent-ts")
 		if sent == "" {
-			return ""
+			return dst
 		}
 		room, _ := m.Tag("room-id")
 		if room == "" {
@@ -141,9 +149,11 @@ func (m *Message) composedID(id string) string {
 		if target == "" && m.params > 1 {
 			target = m.Text()
 		}
-		return "clearchat:" + room + ":" + target + ":" + sent
+		dst = append(append(dst, "clearchat:"...), room...)
+		dst = append(append(dst, ':'), target...)
+		return append(append(dst, ':'), sent...)
 	}
-	return id
+	return append(dst, id...)
 }
 
 // unescape undoes the escapes of a tag's value.

@@ -18,7 +18,7 @@ func startOurs(ctx context.Context, m *benchMeter, cfg *tls.Config) (stop func()
 	t := irc.New(account, &irc.Config{Address: m.task.Addr, Plain: cfg == nil, TLS: cfg})
 
 	gate := &loginGate{some: make(chan struct{}, dialing)}
-	c := balancer.Config{Limiter: gate}
+	c := balancer.Config{Limiter: gate, Reuse: true}
 	var keys []balancer.Key
 	waiting := new(atomic.Int64) // for what is not joined or connected yet
 	switch m.task.Row {

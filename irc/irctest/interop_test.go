@@ -176,8 +176,8 @@ func interop(t *testing.T, v visit, start func(*testing.T, *Server, visit) *gues
 	arrives()
 	if v.login != "" || v.irc {
 		g.say("#beta", "well met; ñandú 🎉")
-		watcher.until(":" + v.nick() + "!")
-		if l := watcher.until("PRIVMSG #beta :well met"); !strings.HasSuffix(l, "well met; ñandú 🎉") {
+		l := watcher.until("PRIVMSG #beta :well met")
+		if !strings.Contains(l, ":"+v.nick()+"!") || !strings.HasSuffix(l, " :well met; ñandú 🎉") {
 			t.Errorf("the watcher received %q", l)
 		}
 		if !v.irc && !v.mum {

@@ -2,10 +2,13 @@ package irctest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzServer: nothing that a client may send, before the login or after it,
@@ -26,8 +29,8 @@ func FuzzServer(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			answers(nc, text)
-			answers(nc, "CAP END\r\nPASS oauth:x\r\nNICK ann\r\nUSER ann 0 * :ann\r\nJOIN #x\r\n"+text)
+			answers(t, nc, text)
+			answers(t, nc, "CAP END\r\nPASS oauth:x\r\nNICK ann\r\nUSER ann 0 * :ann\r\nJOIN #x\r\n"+text)
 			nc.Close()
 			s.Close()
 		}
@@ -35,10 +38,14 @@ func FuzzServer(f *testing.F) {
 }
 
 // answers sends text and reads until the server has taken it in, or hung up.
-func answers(nc net.Conn, text string) {
+func answers(t *testing.T, nc net.Conn, text string) {
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
 	go fmt.Fprintf(nc, "%s\r\nPING :that was all\r\n", text) // ends when nc is closed, at the latest
 	for br := bufio.NewReader(nc); ; {
 		l, err := br.ReadString('\n')
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("no answer after %q", text)
+		}
 		if err != nil || strings.Contains(l, "that was all") {
 			return
 		}

@@ -1,7 +1,6 @@
 package irctest
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	twitchirc "github.com/gempir/go-twitch-irc/v4"
 	"github.com/gorilla/websocket"
 )
 
@@ -157,36 +155,6 @@ func TestWebSocket(t *testing.T) {
 		check(t, j, Verdict{Sent: 1, Received: 1})
 		s.Close()
 		ws.Close()
-	}
-}
-
-// A client that others wrote joins and receives unchanged.
-func TestGoTwitchIRC(t *testing.T) {
-	s := NewTwitch(nil)
-	defer s.Close()
-	addr := must[net.Addr](t)(s.Listen("127.0.0.1:0"))
-	c := twitchirc.NewClient("ann", "oauth:secret")
-	c.IrcAddress, c.TLS, c.SendPings = addr.String(), false, false
-	got := make(chan twitchirc.PrivateMessage, 1)
-	c.OnPrivateMessage(func(m twitchirc.PrivateMessage) { got <- m })
-	c.OnRoomStateMessage(func(m twitchirc.RoomStateMessage) { s.Say("x", "bob", "hello Kappa") })
-	c.Join("x")
-	ended := make(chan error, 1)
-	go func() { ended <- c.Connect() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	select {
-	case m := <-got:
-		if m.Channel != "x" || m.User.Name != "bob" || m.Message != "hello Kappa" || m.RoomID != s.RoomID("x") || len(m.Emotes) != 1 {
-			t.Errorf("received %+v", m)
-		}
-	case <-ctx.Done():
-		t.Fatal("nothing received")
-	}
-	c.Disconnect()
-	<-ended
-	if v := s.Violations(); len(v) != 0 {
-		t.Errorf("violations: %v", v)
 	}
 }
 
