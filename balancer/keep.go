@@ -11,8 +11,6 @@ import (
 // long, another goroutine takes it over (watch.go).
 type keeper struct {
 	s       *shard
-	ctx     context.Context
-	cancel  context.CancelFunc
 	run     int // which of the shard's keepers this is: a later one replaces it
 	session *Session
 	fails   int // in a row
@@ -22,13 +20,11 @@ type keeper struct {
 
 // start has a goroutine keep the shard connected. mu is held.
 func (s *shard) start() {
-	ctx, cancel := context.WithCancel(s.b.ctx)
 	s.run++
-	s.cancel = cancel
 	if s.state != Ready {
 		s.state = Dialing
 	}
-	k := &keeper{s: s, ctx: ctx, cancel: cancel, run: s.run, session: s.given}
+	k := &keeper{s: s, run: s.run, session: s.given}
 	s.b.wg.Go(k.keep)
 }
 
@@ -37,14 +33,21 @@ func (s *shard) start() {
 // new connection, or another goroutine has taken over. Each reconnect is a turn
 // of its loop.
 func (k *keeper) keep() {
-	for k.ctx.Err() == nil {
+	for {
 		var err error
 		if k.link == nil {
-			if k.fails > 0 && !k.s.pause(k.ctx, k.run, k.s.b.cfg.Backoff.delay(k.fails)) {
-				break
+			ctx, cancel, ok := k.s.dialing(k.run)
+			if !ok {
+				return
 			}
-			k.link, err = k.s.dial(k.ctx, k.run, k.session)
+			if k.fails == 0 || k.s.pause(ctx, k.run, k.s.b.cfg.Backoff.delay(k.fails)) {
+				k.link, err = k.s.dial(ctx, k.run, k.session)
+			}
+			cancel()
 			k.up = time.Now()
+			if k.link == nil && err == nil {
+				return
+			}
 		}
 		if k.link != nil {
 			var moved bool
@@ -53,10 +56,23 @@ func (k *keeper) keep() {
 			}
 		}
 		if !k.again(err) {
-			break
+			return
 		}
 	}
-	k.cancel()
+}
+
+// dialing returns the context of one dial, the pause before it included, and
+// whether the shard is still this run's to connect. A connected shard holds no
+// context: what ends it closes the connection.
+func (s *shard) dialing(run int) (context.Context, context.CancelFunc, bool) {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.run != run || s.closed || s.b.ctx.Err() != nil {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancel(s.b.ctx)
+	s.cancel = cancel
+	return ctx, cancel, true
 }
 
 // again hears why the connection ended or was not made, and reports whether to
@@ -77,7 +93,7 @@ func (k *keeper) again(err error) bool {
 			k.fails = 0
 		}
 	}
-	if k.ctx.Err() != nil {
+	if k.s.b.ctx.Err() != nil {
 		return false
 	}
 	switch retry(err) {

@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -45,10 +46,12 @@ type Limiter interface {
 // bucket admits a burst of N and then refills, up to 2N in one interval.)
 // The zero Window is not usable; use [NewWindow]. Safe for concurrent use.
 type Window struct {
-	mu   sync.Mutex // guards all below; never held while waiting
-	per  time.Duration
-	log  []time.Time // ring of the last len(log) spendings
-	next int         // where the next one goes, the oldest stands
+	mu      sync.Mutex // guards all below; never held while waiting
+	per     time.Duration
+	log     []time.Time     // ring of the last len(log) spendings
+	next    int             // where the next one goes, the oldest stands
+	served  bool            // somebody has his turn
+	waiters []chan struct{} // those after him, each closed when his turn comes
 }
 
 // NewWindow returns a Window of n per d. It panics if n < 1 or d <= 0.
@@ -59,13 +62,18 @@ func NewWindow(n int, d time.Duration) *Window {
 	return &Window{per: d, log: make([]time.Time, n)}
 }
 
-// Wait blocks until n more may be spent. If n exceeds the window's N it
+// Wait blocks until n more may be spent. Those who wait are served in the order
+// in which they came; only the first has a timer. If n exceeds the window's N it
 // returns an error at once.
 func (w *Window) Wait(ctx context.Context, n int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.turn(ctx); err != nil {
+		return err
+	}
+	defer w.pass()
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		d, err := w.Take(time.Now(), n)
 		if err != nil || d == 0 {
 			return err
@@ -78,6 +86,46 @@ func (w *Window) Wait(ctx context.Context, n int) error {
 		case <-t.C:
 		}
 	}
+}
+
+// turn waits until nobody who came before waits.
+func (w *Window) turn(ctx context.Context) error {
+	w.mu.Lock()
+	if !w.served {
+		w.served = true
+		w.mu.Unlock()
+		return nil
+	}
+	mine := make(chan struct{})
+	w.waiters = append(w.waiters, mine)
+	w.mu.Unlock()
+	select {
+	case <-mine:
+		return nil
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	i := slices.Index(w.waiters, mine)
+	if i >= 0 {
+		w.waiters = slices.Delete(w.waiters, i, i+1)
+	}
+	w.mu.Unlock()
+	if i < 0 { // it was this one's turn already
+		w.pass()
+	}
+	return ctx.Err()
+}
+
+// pass lets the next one have its turn.
+func (w *Window) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiters) == 0 {
+		w.served = false
+		return
+	}
+	close(w.waiters[0])
+	w.waiters = w.waiters[1:]
 }
 
 // Take spends n at the time now if that is allowed and returns 0; otherwise it

@@ -44,7 +44,10 @@ type conn struct {
 	cutOver bool
 	err     error // what ended it
 
-	mu       sync.Mutex // guards all below; held for map work and cutting lines, never for I/O
+	mu       sync.Mutex   // guards all below; held for map work and cutting lines, never for I/O
+	name     [26]byte     // of the channel that the last line was about, as it arrived
+	nameLen  int          // 0: not known
+	nameKey  balancer.Key // its key
 	nick     string
 	rooms    map[string]*room // by name as it arrives
 	sweepAt  int

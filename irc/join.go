@@ -53,6 +53,7 @@ func (c *conn) Join(ctx context.Context, keys ...balancer.Key) error {
 			continue
 		}
 		r.wanted, r.key = true, k
+		c.nameLen = 0
 		channels = append(channels, name)
 	}
 	c.mu.Unlock()
@@ -119,10 +120,15 @@ func (c *conn) key(name string) balancer.Key {
 	if name == "" {
 		return ""
 	}
-	if r := c.rooms[name]; r != nil {
-		return r.key
+	// Most lines are about the same channel as the one before, or the
+	// connection's only one: that costs no look at the map.
+	if len(name) == c.nameLen && name == string(c.name[:c.nameLen]) {
+		return c.nameKey
 	}
 	if r := c.room(name); r != nil {
+		if len(name) <= len(c.name) {
+			c.nameLen, c.nameKey = copy(c.name[:], name), r.key
+		}
 		return r.key
 	}
 	if c.isup == nil {
@@ -166,6 +172,7 @@ func (c *conn) enter(name string, k balancer.Key) *room {
 
 // leave forgets a channel. mu is held.
 func (c *conn) leave(r *room) {
+	c.nameLen = 0
 	for _, name := range r.names {
 		delete(c.rooms, name)
 	}
