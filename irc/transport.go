@@ -112,7 +112,8 @@ func (c *Config) withDefaults() Config {
 // Events have a [*Message] as Data. The messages of all connections are cut in
 // place out of blocks of 64 KiB that they share, so to keep one Message, or a
 // string of it, keeps such a block and the 8 KiB of Messages of it alive;
-// [Message.Clone] makes a copy that stands alone. What the server says before
+// [Message.Clone] makes a copy that stands alone. With balancer.Config.Reuse a
+// Message lasts until the Handler returns and nothing is allocated for it. What the server says before
 // the login is complete is not delivered, and PING and PONG only with
 // [Config.Pings].
 //

@@ -120,6 +120,10 @@ to it and no round is above 1.3 times the limit.
 Clients and the server that loads them are processes of their own on this
 machine, so close what else uses the CPUs.
 
+Our side of blast and live reads as "chatshard run" does, with Config.Reuse: the
+handler keeps nothing of a message, so its memory is used again. A library's
+user who keeps messages leaves that off and pays for garbage collection.
+
   tokenizer       split a line, read its channel, id and text
   blast[-tls]     as much as one connection carries
   live[-tls]      20,000 lines/s over 1,000 connections

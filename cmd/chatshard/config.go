@@ -168,12 +168,12 @@ func (c *channelConfig) defaults() { c.Enabled = true }
 var (
 	twitchLimits = limitsConfig{
 		Joins:  rate{N: 20, Per: 11 * time.Second},
-		Logins: rate{N: 18, Per: 10 * time.Second},
+		Logins: rate{N: 18, Per: 11 * time.Second},
 		Sends:  rate{N: 20, Per: 32 * time.Second},
 	}
 	verifiedLimits = limitsConfig{
 		Joins:  rate{N: 2000, Per: 11 * time.Second},
-		Logins: rate{N: 180, Per: 10 * time.Second},
+		Logins: rate{N: 180, Per: 11 * time.Second},
 		Sends:  rate{N: 7500, Per: 32 * time.Second},
 	}
 	ircLimits = limitsConfig{

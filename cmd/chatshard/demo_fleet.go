@@ -66,6 +66,7 @@ func newDemo(o *demoOptions) (*demo, error) {
 	d.balancer = balancer.New(transport, transport.Balancer(&balancer.Config{
 		ChannelsPerShard: o.channelsPerShard,
 		MaxShardCount:    o.maxShardCount,
+		Reuse:            true, // what is kept of an event is encoded or counted
 		Overlap:          time.Second,
 		JoinTimeout:      2 * time.Second,
 		DialTimeout:      5 * time.Second,

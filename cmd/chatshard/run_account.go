@@ -162,6 +162,7 @@ func (s *sharding) balancer(log zerolog.Logger) *balancer.Config {
 		ChannelsPerShard:  s.ChannelsPerShard,
 		MaxShardCount:     s.shards(),
 		InitialShardCount: s.InitialShardCount,
+		Reuse:             true, // an event is encoded before the handler returns
 		Queue:             balancer.QueueConfig{Bytes: int(s.Queue.Bytes), BlockFor: time.Duration(s.Queue.BlockFor)},
 		Logger:            log,
 	}
