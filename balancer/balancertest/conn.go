@@ -25,13 +25,14 @@ type conn struct {
 	latency time.Duration
 	session *session // fixed placement; set before the conn is handed out
 
-	mu    sync.Mutex
-	cond  sync.Cond
-	inbox []item
-	keys  map[balancer.Key]time.Time // members, and since when
-	err   error
-	mute  bool // half-open: nothing arrives, nothing ends
-	last  time.Time
+	mu     sync.Mutex
+	cond   sync.Cond
+	inbox  []item
+	keys   map[balancer.Key]time.Time // members, and since when
+	err    error
+	frames []string // sent by the client
+	mute   bool     // half-open: nothing arrives, nothing ends
+	last   time.Time
 }
 
 // push sends an item that arrives after the connection's latency.
@@ -111,15 +112,17 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	return n, err
 }
 
-// Send implements balancer.Conn: what is sent is said in the key of that name.
+// Send implements balancer.Conn. See [Network.Sent].
 func (c *conn) Send(ctx context.Context, frame []byte) error {
-	c.mu.Lock()
-	err := c.err
-	c.mu.Unlock()
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return ctx.Err()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.frames = append(c.frames, string(frame))
+	}
+	return c.err
 }
 
 // Close implements balancer.Conn. What has not been received by then is not.

@@ -28,6 +28,7 @@ type Config struct {
 	Limits  Limits
 	NoIDs   bool                            // messages carry no ID: only their text tells them apart
 	Latency func(conn int) time.Duration    // one-way delay of the n-th connection, from 0; nil: none
+	Cap     int                             // what connections of free placement say that they may hold; 0: nothing
 	Replay  int                             // messages kept per session for a resume; fixed placement only
 	Answer  func(k balancer.Key) Answer     // how a join is answered; nil: with Joined
 	Dial    func(id balancer.ShardID) error // refuses dials; nil: none
@@ -117,7 +118,7 @@ func (f free) Dial(ctx context.Context, id balancer.ShardID, _ *balancer.Session
 	if err != nil {
 		return nil, err
 	}
-	c.push(item{e: balancer.Event{Data: balancer.Up{Cap: 0}}})
+	c.push(item{e: balancer.Event{Data: balancer.Up{Cap: f.n.cfg.Cap}}})
 	return joiner{c}, nil
 }
 
@@ -296,4 +297,19 @@ func (n *Network) Joins() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.joinCount
+}
+
+// Sent returns what the client sent over the live connections of a shard.
+func (n *Network) Sent(id balancer.ShardID) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var frames []string
+	for _, c := range n.live() {
+		if c.id == id {
+			c.mu.Lock()
+			frames = append(frames, c.frames...)
+			c.mu.Unlock()
+		}
+	}
+	return frames
 }
