@@ -86,7 +86,7 @@ func joinAll(n, shards int) (perKey, bare time.Duration, bytes float64) {
 		bal.Join(k)
 	}
 	for st, _ := bal.Locate(keys[n-1]); !st.Placed; st, _ = bal.Locate(keys[n-1]) {
-		time.Sleep(100 * time.Microsecond)
+		<-time.After(100 * time.Microsecond)
 	}
 	perKey = time.Since(start) / time.Duration(n)
 	bytes = float64(heap()-before) / float64(n)
