@@ -45,9 +45,7 @@ func borrow(n int) *chunk {
 	if len(c.buf)-c.used >= n {
 		return c
 	}
-	if c.live.Add(c.given) == 0 {
-		c.reset()
-	}
+	c.close()
 	if n > chunkBytes {
 		return newChunk(n)
 	}
@@ -55,6 +53,13 @@ func borrow(n int) *chunk {
 		return c
 	}
 	return newChunk(chunkBytes)
+}
+
+// close says that no more Messages are handed out.
+func (c *chunk) close() {
+	if c.live.Add(c.given) == 0 {
+		c.reset()
+	}
 }
 
 // reset makes a full chunk whose messages were all released usable again.
