@@ -12,7 +12,7 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 	b.mu.Lock()
 	s := l.s
 	s.state, s.since, s.err, s.fails = Ready, now, nil, 0
-	gap := had != nil && !d.Resumed && !s.lastSent.IsZero()
+	gap := (had != nil || b.placer != nil) && !d.Resumed && !s.lastSent.IsZero()
 	from := s.lastSent
 	h := s.takeover
 	b.mu.Unlock()
@@ -39,6 +39,7 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 		b.log.Info().Stringer("shard", s.id).Int("cap", d.Cap).Msg("service allows fewer keys per connection than configured")
 		s.cap = d.Cap
 	}
+	l.ready = true
 	b.refreshView(s)
 	if s.takeover != nil {
 		b.takingOver(s, now)
@@ -46,12 +47,16 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 	if l.join == nil {
 		return
 	}
-	for i := s.cap; i < len(s.keys); i++ {
-		b.unplaced(s.keys[i]) // they do not fit on this connection
+	for i := len(s.keys) - 1; i >= s.cap; i-- {
+		e := s.keys[i] // does not fit on this connection
+		b.unplaced(e)
+		if e.move == nil && e.link == nil {
+			b.takeOff(e)
+		}
 	}
-	for _, e := range s.keys {
+	for i, e := range s.keys {
 		switch {
-		case e.move != nil || !e.wanted:
+		case i >= s.cap || e.move != nil || !e.wanted:
 		case e.link == nil && (e.state == Queued || e.state == Lost || e.state == Wanted):
 			b.queueJoin(e)
 		case e.link != l && e.state == Queued:
@@ -67,7 +72,7 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 	s.waits = nil
 	for _, e := range waits {
 		s.coming--
-		if e.wanted && e.move == nil && e.shard != nil && e.shard != s {
+		if e.wanted && e.move == nil && e.shard != nil && e.shard != s && s.roomFor() {
 			b.place(e, s)
 		}
 	}
@@ -119,7 +124,10 @@ func (b *Balancer) onDown(l *link, d Down, last time.Time) {
 // onStopped hears that the service turned a shard away for good. Its keys go
 // elsewhere if there is room; if it was the last shard, Run ends.
 func (b *Balancer) onStopped(s *shard) {
-	if s.id.Gen > 0 && s.id.Gen == b.resizing() {
+	if s.closed {
+		return // it went with its generation, or was released
+	}
+	if s.id.Gen > 0 && s.id.Gen == b.resizing() && len(b.generation(s.id.Gen-1)) > 0 {
 		b.rollback(s.err)
 		return
 	}

@@ -280,7 +280,7 @@ func (b *Balancer) Resize(n int) error {
 // Ack acknowledges every event of a shard up to seq, with Config.ManualAck.
 func (b *Balancer) Ack(id ShardID, seq uint64) {
 	if l := b.linkOf(id); l != nil {
-		l.acks.upTo(seq)
+		l.acks.Load().upTo(seq)
 	}
 }
 

@@ -90,7 +90,7 @@ func (b *Balancer) Release(ctx context.Context, id ShardID) (Session, error) {
 		return Session{}, ctx.Err()
 	}
 	select {
-	case <-l.acks.whenIdle():
+	case <-l.acks.Load().whenIdle():
 	case <-ctx.Done():
 		return Session{}, ctx.Err()
 	}
@@ -124,7 +124,7 @@ func (l *link) stored() Session {
 	if l.session == nil {
 		return Session{}
 	}
-	return Session{State: l.session.State, Seq: l.acks.last()}
+	return Session{State: l.session.State, Seq: l.acks.Load().last()}
 }
 
 // settleAcks waits, after a Drain with ManualAck, until everything that was
@@ -135,7 +135,7 @@ func (b *Balancer) settleAcks(ctx context.Context) {
 	if b.drain && b.cfg.ManualAck {
 		for _, s := range b.shards {
 			if s.last != nil {
-				waits = append(waits, s.last.acks)
+				waits = append(waits, s.last.acks.Load())
 			}
 		}
 	}

@@ -49,6 +49,21 @@ func TestLostSessionIsAGap(t *testing.T) {
 	})
 }
 
+// TestFreshSessionIsAGap has the service say itself that the session is gone.
+func TestFreshSessionIsAGap(t *testing.T) {
+	ks := keys(20)
+	play(t, balancertest.Config{Replay: 1000}, balancer.Config{InitialShardCount: 1}, true, func(f *fleet) {
+		time.Sleep(time.Second)
+		f.chat(10, 50*time.Millisecond, ks)
+		f.net.DropWith(0, &balancer.ConnError{Err: errors.New("4007 invalid seq"), Retry: balancer.Fresh})
+		f.chat(100, 50*time.Millisecond, ks)
+		v := f.clean(t)
+		if ids, _ := f.net.Identifies(); ids != 2 || v.Gaps != 1 || v.InGaps == 0 {
+			t.Errorf("%d identifies, verdict %+v, want 2 and one gap with messages in it", ids, v)
+		}
+	})
+}
+
 func TestRestartResumes(t *testing.T) {
 	ks := keys(20)
 	synctest.Test(t, func(t *testing.T) {

@@ -110,6 +110,11 @@ func (h *handover) pass(end int, e *Event, now time.Time) {
 	switch {
 	case h.phase == park && end == fromTarget:
 		h.parked = append(h.parked, *e)
+		h.dest.q.reserve(max(e.Size, minSize)) // so that the target's reader waits when there are too many
+		if len(h.parked) > heldMax {           // it does not wait under DropOldest
+			h.dest.q.drop(&h.parked[0])
+			h.parked = h.parked[1:]
+		}
 	case h.phase == finished:
 		h.dest.q.append(*e)
 	default:
@@ -230,6 +235,9 @@ func (h *handover) drained() {
 	h.marks--
 	last := h.marks == 0
 	if last {
+		for i := range h.parked {
+			h.dest.q.reserve(-max(h.parked[i].Size, minSize))
+		}
 		if len(h.parked) > 0 {
 			h.dest.q.append(h.parked...)
 		}

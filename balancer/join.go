@@ -1,7 +1,9 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -17,7 +19,7 @@ func (b *Balancer) queueJoin(e *entry) {
 		b.kick()
 		return
 	}
-	if e.shard.link == nil || e.inJoins {
+	if e.shard.link == nil || !e.shard.link.ready || e.inJoins {
 		return
 	}
 	e.inJoins = true
@@ -89,7 +91,7 @@ func (b *Balancer) nextJoin() (*entry, *link) {
 			b.overCap(e)
 		}
 		e.inJoins = false
-		if !e.wanted && e.state != Parting && b.keys[e.key] != e && !e.inFresh {
+		if !e.wanted && e.state != Parting && b.keys[e.key] != e && !e.inFresh && !e.inCapped {
 			b.slab.put(e)
 		}
 		b.joins[b.joinPos] = nil
@@ -110,7 +112,7 @@ func (b *Balancer) joinOn(e *entry) *link {
 		}
 		return nil
 	case e.state == Queued || e.state == Lost:
-		if l := e.shard.link; l != nil && !l.retiring {
+		if l := e.shard.link; l != nil && l.ready && !l.retiring {
 			return l
 		}
 	}
@@ -123,7 +125,13 @@ func (b *Balancer) overCap(e *entry) {
 		b.breakFirst(e)
 		return
 	}
-	b.capped = append(b.capped, e)
+	if !e.inCapped {
+		e.inCapped = true
+		b.capped = append(b.capped, e)
+	}
+	if len(b.capped) > 64+2*len(b.keys) {
+		b.capped = slices.DeleteFunc(b.capped, b.stale)
+	}
 	if e.state != Denied {
 		b.refuse(e, ErrKeyCap, time.Time{}, time.Now())
 	}
@@ -205,6 +213,7 @@ func (b *Balancer) admit() {
 	for len(b.capped) > 0 && (b.cfg.KeyCap <= 0 || b.members < b.cfg.KeyCap) {
 		c := b.capped[0]
 		b.capped = b.capped[1:]
+		c.inCapped = false
 		if c.wanted && c.state == Denied && c.shard != nil && c.trouble.err == ErrKeyCap {
 			c.state = Queued
 			b.queueJoin(c)
@@ -237,14 +246,14 @@ func (b *Balancer) joined(l *link, k Key) {
 // onJoined hears that the service confirmed k on l.
 func (b *Balancer) onJoined(l *link, k Key, now time.Time) {
 	e := b.keys[k]
+	if e != nil && e.move != nil && e.move.to == l {
+		b.moveConfirmed(e, now)
+		return
+	}
 	if e == nil || !e.wanted && e.state != Parting {
 		if !l.dead && l.join != nil {
 			l.ask(k, false) // nobody wants it
 		}
-		return
-	}
-	if m := e.move; m != nil && m.to == l {
-		b.moveConfirmed(e, now)
 		return
 	}
 	if l.dead {
@@ -285,6 +294,10 @@ func (b *Balancer) onRefused(l *link, k Key, d Refused, now time.Time) {
 	}
 	if m := e.move; m != nil && m.to == l {
 		b.targetGone(e, d.Err, now)
+		return
+	}
+	if m := e.move; m != nil && m.from == l {
+		b.onParted(l, k, Parted{Err: cmp.Or(d.Err, errTargetGone)}, now)
 		return
 	}
 	if e.link != l {

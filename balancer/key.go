@@ -41,20 +41,21 @@ type KeyStatus struct {
 // what only keys in trouble need stands in trouble. Guarded by Balancer.mu;
 // shard, pos and link are written by the loop alone.
 type entry struct {
-	key     Key
-	shard   *shard    // where it is placed; nil: nowhere
-	link    *link     // the connection that it was asked for on or is joined on
-	move    *handover // under way
-	trouble *trouble
-	pos     int32 // index in shard.keys
-	stamp   uint32
-	state   State
-	wanted  bool
-	exempt  bool // does not count against KeyCap
-	inFresh bool // stands in Balancer.fresh
-	inJoins bool // stands in Balancer.joins
-	on      bool // counts as a membership of link
-	member  bool // has a place among the account's keys
+	key      Key
+	shard    *shard    // where it is placed; nil: nowhere
+	link     *link     // the connection that it was asked for on or is joined on
+	move     *handover // under way
+	trouble  *trouble
+	pos      int32 // index in shard.keys
+	stamp    uint32
+	state    State
+	wanted   bool
+	exempt   bool // does not count against KeyCap
+	inFresh  bool // stands in Balancer.fresh
+	inJoins  bool // stands in Balancer.joins
+	inCapped bool // stands in Balancer.capped
+	on       bool // counts as a membership of link
+	member   bool // has a place among the account's keys
 }
 
 type trouble struct {

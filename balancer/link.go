@@ -18,10 +18,10 @@ type link struct {
 	nth  int // of the shard's connections
 	q    *queue
 	conn Conn
-	join Joiner        // conn, if its keys are joined one by one
-	stop chan struct{} // closed to make the reader return
-	done chan struct{} // closed when it has
-	acks *acks
+	join Joiner               // conn, if its keys are joined one by one
+	stop chan struct{}        // closed to make the reader return
+	done chan struct{}        // closed when it has
+	acks atomic.Pointer[acks] // replaced when a new session begins
 
 	special atomic.Bool  // gates, gaps or tallies are not empty: the event path looks at them
 	blocked atomic.Int64 // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
@@ -49,7 +49,8 @@ type link struct {
 	seq    uint64
 
 	// Of the loop, under Balancer.mu.
-	members  int // keys asked for or joined on it
+	ready    bool // its Up was heard: what it may hold is known
+	members  int  // keys asked for or joined on it
 	retiring bool
 	dead     bool
 }
@@ -69,7 +70,7 @@ type ask struct {
 // handled acknowledges an event, seq being 0 where the service numbers nothing.
 func (l *link) handled(seq uint64) {
 	if seq != 0 && l != nil {
-		l.acks.done(seq)
+		l.acks.Load().done(seq)
 	}
 }
 
@@ -91,7 +92,7 @@ func (l *link) read(k *keeper) (err error, moved bool) {
 		if n > 0 {
 			now := time.Now()
 			l.lastAt = now
-			taken, moved, werr := l.deliver(k, buf[:n], big, now)
+			taken, moved, werr := l.deliver(k, buf[:n], big, now, err != nil)
 			if moved {
 				return nil, true
 			}
@@ -120,9 +121,10 @@ func (l *link) read(k *keeper) (err error, moved bool) {
 }
 
 // deliver takes one read through the gates into the queue, then waits for room.
-// It reports whether the queue has taken the block that was read into, if any,
+// last says that the connection has ended. It reports whether the queue has
+// taken the block that was read into, if any,
 // and whether another goroutine reads on.
-func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time) (taken, moved bool, err error) {
+func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool) (taken, moved bool, err error) {
 	special := l.special.Load()
 	law := l.b.law.Load()
 	plain := !special && law == nil
@@ -145,13 +147,14 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time) (taken, m
 		e.Shard, e.link, e.at = l.id, l, nano
 		if e.Seq != 0 {
 			if u, ok := e.Data.(Up); ok && !u.Resumed {
-				l.seq, l.acks = 0, new(acks) // a new session counts from the start
+				l.seq = 0
+				l.acks.Store(new(acks)) // a new session counts from the start
 			}
 			if e.Seq <= l.seq {
 				continue // replayed although it was received
 			}
 			l.seq = e.Seq
-			l.acks.received(e.Seq)
+			l.acks.Load().received(e.Seq)
 		}
 		if isControl(e.Data) {
 			c := *e
@@ -188,7 +191,7 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time) (taken, m
 		w++
 	}
 	done := false
-	if plain && !flushed && w > 0 {
+	if plain && !last && !flushed && w > 0 { // what ended the connection is its own reader's to tell
 		if done, moved = l.direct(k, es[:w], nano); done || moved {
 			return false, moved, nil
 		}

@@ -20,7 +20,7 @@ const askAgain = 3
 // e's own. mu is held.
 func (b *Balancer) startMove(e *entry, s *shard) {
 	to := s.link
-	if to == nil || to.retiring {
+	if to == nil || !to.ready || to.retiring {
 		// The target is still being dialled: its place is kept until it is up.
 		if s != e.shard {
 			s.coming++

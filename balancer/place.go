@@ -187,6 +187,9 @@ func (b *Balancer) refuse(e *entry, err error, until, now time.Time) {
 
 // roomAgain lets keys that wait for room be placed as far as there is some. mu is held.
 func (b *Balancer) roomAgain() {
+	if len(b.full) > 64+2*len(b.keys) {
+		b.full = slices.DeleteFunc(b.full, b.stale)
+	}
 	if len(b.full) == 0 {
 		return
 	}
@@ -197,10 +200,16 @@ func (b *Balancer) roomAgain() {
 	for i := range b.views {
 		room += max(0, b.views[i].Cap-b.views[i].Keys)
 	}
+	if room > 0 {
+		b.full = slices.DeleteFunc(b.full, b.stale) // the dead take nobody's turn
+	}
 	n := min(room, len(b.full))
 	b.fresh = append(b.fresh, b.full[:n]...)
 	b.full = append(b.full[:0], b.full[n:]...)
 }
+
+// stale reports whether e stands for a key that was parted. mu is held.
+func (b *Balancer) stale(e *entry) bool { return b.keys[e.key] != e }
 
 // say hands an event about e to the Handler, through the queue of its shard or
 // of any. mu is held.
@@ -219,10 +228,14 @@ func (b *Balancer) forget(e *entry) {
 	if e.shard != nil {
 		b.takeOff(e)
 	}
-	b.resign(e)
+	if e.member {
+		b.resign(e)
+	} else if e.state == Queued {
+		b.admit() // the place that it was let in to is free again
+	}
 	e.stamp++
 	delete(b.keys, e.key)
-	if !e.inFresh && !e.inJoins {
+	if !e.inFresh && !e.inJoins && !e.inCapped {
 		b.slab.put(e)
 	}
 }

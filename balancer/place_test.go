@@ -3,6 +3,7 @@ package balancer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -168,6 +169,73 @@ func TestNodeRunsSomeShards(t *testing.T) {
 		}
 		if _, err := f.Release(context.Background(), balancer.ShardID{Index: 99}); !errors.Is(err, balancer.ErrUnknownShard) {
 			t.Errorf("Release of an unknown shard returned %v", err)
+		}
+	})
+}
+
+// TestLoweredCapWithoutRoomElsewhere has nowhere to put what the service does
+// not let one connection hold.
+func TestLoweredCapWithoutRoomElsewhere(t *testing.T) {
+	net := balancertest.Config{Cap: 3, Limits: balancertest.Limits{KeysPerConn: 3}}
+	play(t, net, balancer.Config{ChannelsPerShard: 25, MaxShardCount: 1}, false, func(f *fleet) {
+		f.Join(keys(10)...)
+		time.Sleep(10 * time.Second)
+		if c := f.Count(); c[balancer.Member] != 3 || c[balancer.Denied] != 7 {
+			t.Errorf("%v, want 3 joined and 7 refused", c)
+		}
+	})
+}
+
+// TestCappedPlaceIsNotLost parts a key that was let in to the account's last
+// place before its join was sent.
+func TestCappedPlaceIsNotLost(t *testing.T) {
+	cfg := balancer.Config{KeyCap: 1, Limiter: balancer.Windows{balancer.BudgetJoin: balancer.NewWindow(1, 10*time.Second)}}
+	play(t, balancertest.Config{Limits: balancertest.Limits{Keys: 1}}, cfg, false, func(f *fleet) {
+		f.Join("a")
+		time.Sleep(time.Second)
+		f.Join("b", "c")
+		time.Sleep(time.Second)
+		f.Part("a")
+		time.Sleep(time.Second)
+		f.Part("b")
+		time.Sleep(30 * time.Second)
+		if st, _ := f.Locate("c"); st.State != balancer.Member {
+			t.Errorf("%+v, want c joined", st)
+		}
+		for i := range 500 {
+			k := balancer.Key(fmt.Sprint("churn", i))
+			f.Join(k)
+			time.Sleep(2 * time.Millisecond)
+			f.Part(k)
+			time.Sleep(2 * time.Millisecond)
+		}
+		if n := len(f.Keys()); n != 1 {
+			t.Errorf("%d keys left, want c alone", n)
+		}
+	})
+}
+
+// TestRefusedByTheSource has the service refuse a key that is joined, on the
+// connection that it is just being moved from.
+func TestRefusedByTheSource(t *testing.T) {
+	ks := keys(4)
+	play(t, balancertest.Config{}, balancer.Config{InitialShardCount: 2, Policy: balancer.Manual}, false, func(f *fleet) {
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		for _, k := range ks {
+			f.Move(k, 0)
+		}
+		time.Sleep(time.Second)
+		for i, k := range ks {
+			f.Move(k, 1)
+			time.Sleep(time.Duration(i) * 700 * time.Millisecond)
+			f.net.Refuse(0, k, errors.New("no longer"))
+		}
+		f.chat(300, 100*time.Millisecond, ks)
+		for _, k := range ks {
+			if st, _ := f.Locate(k); st.State != balancer.Member || st.Moving {
+				t.Errorf("%+v, want it joined", st)
+			}
 		}
 	})
 }

@@ -146,6 +146,16 @@ func (q *queue) dropOldest() {
 	}
 }
 
+// drop says that an event which was reserved room for is dropped.
+func (q *queue) drop(e *Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gaps == nil {
+		q.gaps = make(map[Key]*Gap)
+	}
+	q.dropped(e)
+}
+
 // dropped counts an event that is dropped. mu is held.
 func (q *queue) dropped(e *Event) {
 	q.bytes -= max(e.Size, minSize)
@@ -269,6 +279,14 @@ func (q *queue) release(n int) {
 		q.room = nil
 		q.starve.Store(false)
 	}
+}
+
+// reserve counts n bytes that wait elsewhere for their turn; n < 0 gives them
+// back.
+func (q *queue) reserve(n int) {
+	q.mu.Lock()
+	q.release(-n)
+	q.mu.Unlock()
 }
 
 // fits reports whether a reader need not wait.

@@ -153,25 +153,32 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 	if err != nil {
 		return nil, err
 	}
-	l := &link{b: b, s: s, id: s.id, q: s.q, conn: conn, stop: make(chan struct{}), done: make(chan struct{}), acks: new(acks)}
+	l := &link{b: b, s: s, id: s.id, q: s.q, conn: conn, stop: make(chan struct{}), done: make(chan struct{})}
+	l.acks.Store(new(acks))
 	l.join, _ = conn.(Joiner)
 	l.lastAt = time.Now()
 	b.mu.Lock()
+	if s.run != run || ctx.Err() != nil {
+		b.mu.Unlock()
+		conn.Close()
+		return nil, context.Canceled
+	}
 	defer b.mu.Unlock()
 	if s.last != nil && time.Since(s.last.diedAt) < seenFor {
 		l.elder.Store(s.last)
+		for o := s.last; o != nil; o = o.elder.Load() {
+			if e := o.elder.Load(); e != nil && time.Since(e.diedAt) > seenFor {
+				o.elder.Store(nil) // its window no longer counts
+			}
+		}
 	}
 	if session != nil {
 		l.session, l.seq = session, session.Seq
 		if s.last != nil {
-			l.acks = s.last.acks // what it received and is not handled yet is still to be acknowledged
+			l.acks.Store(s.last.acks.Load()) // what it received and is not handled yet is still to be acknowledged
 		} else {
-			l.acks.resumeAt(session.Seq)
+			l.acks.Load().resumeAt(session.Seq)
 		}
-	}
-	if s.run != run || ctx.Err() != nil {
-		conn.Close()
-		return nil, context.Canceled
 	}
 	s.conns++
 	l.nth = s.conns

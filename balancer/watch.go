@@ -17,16 +17,19 @@ const (
 	watchIdle  = 50 // ticks without anything handled, after which the watcher sleeps
 )
 
-// direct hands events to the Handler if nothing waits before them, and reports
-// whether it did.
-func (q *queue) direct(es []Event) bool {
+// claim makes the caller the one that drains, if nobody is.
+func (q *queue) claim() bool {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.drain {
-		q.mu.Unlock()
 		return false
 	}
 	q.drain = true
-	q.mu.Unlock()
+	return true
+}
+
+// direct hands events to the Handler. The queue was claimed and is empty.
+func (q *queue) direct(es []Event) {
 	for i := range es {
 		q.handle(&es[i])
 	}
@@ -37,12 +40,15 @@ func (q *queue) direct(es []Event) bool {
 	if more {
 		q.start(q.run)
 	}
-	return true
 }
 
-// direct is queue.direct under the eyes of the watcher. moved says that another
-// goroutine reads on: the caller must touch nothing of the reader's any more.
+// direct is queue.direct under the eyes of the watcher, if the queue is empty.
+// moved says that another goroutine reads on: the caller must touch nothing of
+// the reader's any more.
 func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
+	if !l.q.claim() {
+		return false, false
+	}
 	l.keeper = k
 	l.busy.Store(now)
 	if l.b.active.Load() == 0 {
@@ -52,8 +58,8 @@ func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 		default:
 		}
 	}
-	done = l.q.direct(es)
-	return done, !l.busy.CompareAndSwap(now, 0)
+	l.q.direct(es)
+	return true, !l.busy.CompareAndSwap(now, 0)
 }
 
 // watch has another goroutine read on where a Handler takes long. It sleeps

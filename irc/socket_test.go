@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -190,11 +191,12 @@ func TestProxies(t *testing.T) {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		w.WriteHeader(http.StatusOK)
+		// Before the answer: what follows it must not end up in the server's buffer.
 		down, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
+		io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
 		splice(up, down)
 	})}
 	go proxy.Serve(l)

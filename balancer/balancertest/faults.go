@@ -108,3 +108,23 @@ func (n *Network) Members(k balancer.Key) int {
 	}
 	return m
 }
+
+// Refuse says of a key on the i-th live connection that it is refused, and ends
+// its membership there.
+func (n *Network) Refuse(i int, k balancer.Key, err error) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	live := n.live()
+	if len(live) == 0 {
+		return false
+	}
+	c := live[i%len(live)]
+	c.mu.Lock()
+	if _, ok := c.keys[k]; ok {
+		delete(c.keys, k)
+		n.members--
+	}
+	c.mu.Unlock()
+	c.push(item{e: balancer.Event{Key: k, Data: balancer.Refused{Err: err}}})
+	return true
+}

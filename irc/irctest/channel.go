@@ -21,6 +21,7 @@ type channel struct {
 	next    uint64 // serial of the next message
 	members []*membership
 	past    []*membership // ended, but a judge may still ask after them
+	pruneAt int           // look again for those that nobody will ask after when there are so many
 	tracks  []*track
 	room    Room
 	recent  []Sent // the last messages that may be replied to, a ring

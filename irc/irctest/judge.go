@@ -265,16 +265,20 @@ func (j *Judge) Unwant(channels ...string) {
 	}
 }
 
-// gap adds a reported gap. Where many messages are missing, those that it
-// explains for good are counted and forgotten.
+// gap adds a reported gap. Where messages have been missing for long, or many
+// are, those that it explains for good are counted and forgotten.
 func (t *track) gap(g gap) {
 	t.ch.mu.Lock()
 	defer t.ch.mu.Unlock()
 	t.mu.Lock()
-	many := len(t.strays) > fewStrays
+	old := g.to - fewMillis
+	if len(t.strays) > fewStrays {
+		old = math.MaxInt64
+	}
+	some := t.state == firm && t.oldestTime() < old
 	t.mu.Unlock()
 	var spans []span
-	if many {
+	if some {
 		spans = t.ch.reach(t)
 	}
 	t.mu.Lock()
@@ -286,23 +290,24 @@ func (t *track) gap(g gap) {
 	} else {
 		t.gaps = append(t.gaps, g)
 	}
-	if many && t.state == firm {
-		t.strays = slices.DeleteFunc(t.strays, func(s stray) bool {
-			gone := t.inGap(s.ms) && !within(spans, s.serial)
+	if some && t.state == firm {
+		explained := func(serial uint64, ms int64) bool {
+			gone := ms < old && t.inGap(ms) && !within(spans, serial)
 			if gone {
 				t.tally.inGaps++
 			}
 			return gone
-		})
+		}
+		t.strays = slices.DeleteFunc(t.strays, func(s stray) bool { return explained(s.serial, s.ms) })
+		for i := t.head; i < len(t.recs); i++ {
+			if r := &t.recs[i]; r.flags&(gotIt|exempt) == 0 && explained(t.base+uint64(i-t.head), r.ms) {
+				r.flags |= exempt
+			}
+		}
+		t.pop()
 	}
 	if len(t.gaps) > fewGaps {
-		oldest := int64(math.MaxInt64)
-		switch {
-		case len(t.strays) > 0:
-			oldest = t.strays[0].ms
-		case t.head < len(t.recs):
-			oldest = t.recs[t.head].ms
-		}
+		oldest := t.oldestTime()
 		last := t.gaps[len(t.gaps)-1]
 		t.gaps = slices.DeleteFunc(t.gaps, func(g gap) bool { return g.to < oldest && g != last })
 	}

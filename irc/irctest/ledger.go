@@ -114,7 +114,12 @@ func (c *conn) settleLocked() {
 			l.marks, l.head, l.flushes, l.first = nil, 0, nil, 0
 		}
 	}
-	if l.head > 1024 && l.head > len(l.marks)/2 {
+	switch {
+	case l.head == len(l.marks) && c.gone():
+		*l = ledger{} // a judge may ask after the connection for long
+	case l.head == len(l.marks):
+		l.marks, l.head = l.marks[:0], 0
+	case l.head > 1024 && l.head > len(l.marks)/2:
 		l.marks = l.marks[:copy(l.marks, l.marks[l.head:])]
 		l.head = 0
 	}
@@ -197,7 +202,7 @@ func (ch *channel) retire(m *membership) {
 		return
 	}
 	ch.past = append(ch.past, m)
-	if len(ch.past) < 16 {
+	if len(ch.past) < ch.pruneAt {
 		return
 	}
 	oldest := uint64(forever)
@@ -213,4 +218,5 @@ func (ch *channel) retire(m *membership) {
 	}
 	clear(ch.past[len(kept):])
 	ch.past = kept
+	ch.pruneAt = 2 * len(kept)
 }

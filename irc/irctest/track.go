@@ -1,6 +1,7 @@
 package irctest
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -64,8 +65,9 @@ type gap struct{ from, to int64 }
 const (
 	maxRecs   = 1024    // unreceived messages at the front are set aside when there are more
 	fewStrays = 1024    // above this, those that a gap explains are forgotten
+	fewMillis = 60_000  // those missing for longer, too
 	maxStrays = 1 << 18 // what exceeds this is counted as lost
-	fewGaps   = 64      // above this, those that nothing is missing in are forgotten
+	fewGaps   = 8       // above this, those that nothing is missing in are forgotten
 )
 
 // sent records a message. It is called in the order of serials.
@@ -213,6 +215,18 @@ func (t *track) oldest() uint64 {
 		return t.base
 	}
 	return forever
+}
+
+// oldestTime returns when the oldest message was sent that is not settled. The
+// caller holds t.mu.
+func (t *track) oldestTime() int64 {
+	switch {
+	case len(t.strays) > 0:
+		return t.strays[0].ms
+	case t.head < len(t.recs):
+		return t.recs[t.head].ms
+	}
+	return math.MaxInt64
 }
 
 // unwant says that nothing sent from now on counts, until the channel is
