@@ -19,11 +19,17 @@
 // # Goroutines
 //
 // Run owns them all and returns when the last has ended: the loop, one joiner
-// that waits for the join budget so that nothing else does, one goroutine per
-// shard that dials and reads, and, only while there is work, one that drains a
-// shard's queue into the Handler and one that writes a connection's joins and
-// parts. An idle shard is one goroutine. Package tests end by checking that
-// none is left.
+// that waits for the join budget so that nothing else does, the watcher, one
+// goroutine per shard that dials and reads, and, only while there is work, one
+// that drains a shard's queue into the Handler and one that writes a connection's
+// joins and parts. An idle shard is one goroutine. Package tests end by checking
+// that none is left.
+//
+// A reader that finds its queue empty calls the Handler itself, because waking
+// another goroutine for a line or two costs more than all else that is done for
+// them. The watcher sees to it that a Handler which takes long holds up nothing:
+// within some 40 ms another goroutine reads on, and answers the service's PING
+// (watch.go).
 //
 // Locks: Balancer.mu guards what is wanted and placed; a handover, a queue and
 // a link have one each, always taken in that order and never while waiting or
@@ -95,4 +101,10 @@
 // Keys of a shard that cannot connect are placed on shards that can after three
 // failures in a row, as far as there is room; a shard that the service turned
 // away for good keeps its slot, so that the same answer is not asked for again.
+//
+// # Size
+//
+// This is one package, of more than 3,000 lines, because what it promises holds
+// only for the whole: the order of locks, who may touch what, and the phases of a
+// handover run through placing, joining, reading and queueing alike.
 package balancer

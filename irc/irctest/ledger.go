@@ -116,7 +116,7 @@ func (c *conn) settleLocked() {
 	}
 	switch {
 	case l.head == len(l.marks) && c.gone():
-		*l = ledger{} // a judge may ask after the connection for long
+		l.marks, l.head = nil, 0 // a judge may ask after the connection for long
 	case l.head == len(l.marks):
 		l.marks, l.head = l.marks[:0], 0
 	case l.head > 1024 && l.head > len(l.marks)/2:
@@ -202,7 +202,7 @@ func (ch *channel) retire(m *membership) {
 		return
 	}
 	ch.past = append(ch.past, m)
-	if len(ch.past) < ch.pruneAt {
+	if len(ch.past) < max(ch.pruneAt, 4) {
 		return
 	}
 	oldest := uint64(forever)
