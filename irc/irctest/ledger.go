@@ -84,6 +84,14 @@ func (c *conn) settle() {
 	c.settleLocked()
 }
 
+// readable reports whether the client may still read what was written, although
+// the connection is over: it was closed gracefully, and what the client has read
+// is known exactly.
+func (c *conn) readable() bool {
+	m, ok := c.raw.(*memConn)
+	return ok && !c.dumb && m.unread()
+}
+
 func (c *conn) settleLocked() {
 	l := &c.ledger
 	if h := c.held; h != nil && h.serial != 0 && (c.gone() || c.raw.left()) {
@@ -103,7 +111,7 @@ func (c *conn) settleLocked() {
 		*k = mark{}
 		l.head++
 	}
-	if c.gone() || c.raw.left() {
+	if (c.gone() || c.raw.left()) && !c.readable() {
 		for _, k := range l.marks[l.head:] {
 			if k.serial != confirmMark {
 				k.m.spoil(k.serial)

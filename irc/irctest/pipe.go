@@ -205,6 +205,16 @@ func (m *memConn) abort() {
 func (m *memConn) written() int64   { n, _ := m.out.counts(); return n }
 func (m *memConn) delivered() int64 { _, n := m.out.counts(); return n }
 
+// unread reports whether the peer may still read what was written.
+func (m *memConn) unread() bool {
+	if m.left() {
+		return false
+	}
+	m.out.mu.Lock()
+	defer m.out.mu.Unlock()
+	return !m.out.reset
+}
+
 // prompt reports that delivered is exact.
 func (m *memConn) prompt() bool { return true }
 
