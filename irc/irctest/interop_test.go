@@ -353,20 +353,29 @@ func startWeechat(t *testing.T, s *Server, v visit) *guest {
 		args = append(args, "--run-command", "/set irc.server.net.password oauth:"+token)
 	}
 	args = append(args, "--run-command", "/connect net")
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	fifo := ""
 	do := func(line string) {
-		fifos, _ := filepath.Glob(filepath.Join(dir, "weechat_fifo_*"))
-		if len(fifos) != 1 {
-			t.Fatalf("%d FIFOs, want 1", len(fifos))
-		}
-		f, err := os.OpenFile(fifos[0], os.O_WRONLY, 0)
+		f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		defer f.Close()
 		fmt.Fprintln(f, line)
 	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
 	_, stop := run(t, cmd, func() { do("*/quit") })
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); fifo == ""; <-tick.C {
+		if found, _ := filepath.Glob(filepath.Join(dir, "weechat_fifo_*")); len(found) > 0 {
+			fifo = found[0]
+		} else if time.Now().After(end) {
+			cmd.Process.Kill()
+			cmd.Wait()
+			absent(t, "weechat has no FIFO: are its plugins installed?")
+		}
+	}
 	return &guest{t: t, stop: stop,
 		seen: func() []string { return weechatLogs(t, filepath.Join(dir, "logs"), v.nick()) },
 		say:  func(channel, text string) { do("irc.net." + channel + " *" + text) },
