@@ -1,6 +1,7 @@
 package irc_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -170,6 +171,14 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// buffered is a connection of which something was read already.
+type buffered struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.in.Read(p) }
+
 func TestProxies(t *testing.T) {
 	srv := irctest.NewTwitch(nil)
 	defer srv.Close()
@@ -192,10 +201,11 @@ func TestProxies(t *testing.T) {
 			return
 		}
 		// Before the answer: what follows it must not end up in the server's buffer.
-		down, _, err := w.(http.Hijacker).Hijack()
+		conn, rw, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
+		down := buffered{conn, rw.Reader}
 		io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
 		splice(up, down)
 	})}
