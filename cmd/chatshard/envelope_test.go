@@ -184,7 +184,7 @@ func FuzzEnvelope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line, key string) {
 		m, err := irc.Parse(line)
 		if err != nil {
-			t.Skip()
+			t.Skip("not a line: nothing to encode")
 		}
 		for _, enc := range []*encoder{testEncoder("twitch", ""), testEncoder("irc", "net")} {
 			out := enc.append(nil, balancer.Event{Key: balancer.Key(key), Data: m})
