@@ -1,0 +1,2 @@
+// Package discord is a [balancer.Transport] for the Discord gateway.
+package discord
