@@ -14,6 +14,9 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 	s.state, s.since, s.err, s.fails = Ready, now, nil, 0
 	gap := (had != nil || b.placer != nil) && !d.Resumed && !s.lastSent.IsZero()
 	from := s.lastSent
+	if from.IsZero() && !d.Since.IsZero() {
+		gap, from = !d.Resumed, d.Since
+	}
 	h := s.takeover
 	b.mu.Unlock()
 	if h != nil && h.at() <= hold {
@@ -22,8 +25,24 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 	if gap {
 		l.q.append(Event{Shard: l.id, link: l, at: now.UnixNano(), Data: Gap{From: from, To: now, Err: errSession}})
 	}
+	if h != nil && !d.Partial {
+		h.confirm("", now)
+	}
+}
+
+// settled notes that a connection carries all of its keys. Called by its reader.
+func (b *Balancer) settled(l *link, now time.Time) {
+	b.mu.Lock()
+	h := l.s.takeover
+	b.mu.Unlock()
 	if h != nil {
 		h.confirm("", now)
+	}
+}
+
+func (b *Balancer) onSettled(l *link, now time.Time) {
+	if s := l.s; !l.dead && s.link == l && s.takeover != nil {
+		b.takingOver(s, now)
 	}
 }
 
@@ -41,7 +60,7 @@ func (b *Balancer) onUp(l *link, d Up, now time.Time) {
 	}
 	l.ready = true
 	b.refreshView(s)
-	if s.takeover != nil {
+	if s.takeover != nil && !d.Partial {
 		b.takingOver(s, now)
 	}
 	if l.join == nil {

@@ -38,7 +38,7 @@ type Config struct {
 
 	JoinTimeout time.Duration // how long a join may stay unconfirmed; default 10 s from when it was sent
 	JoinTries   int           // joins sent before an unconfirmed key is Refused; default 5; it is then tried at Backoff.Max and more
-	DialTimeout time.Duration // how long a Dial may take; default 30 s
+	DialTimeout time.Duration // how long a Dial may take; default 30 s; negative: as long as the transport lets it
 	IdleAfter   time.Duration // a shard without keys, beyond those asked for, is closed after this time; default 1 min
 
 	Logger zerolog.Logger // default: disabled

@@ -67,6 +67,10 @@
 //     has to replay is not on the others.
 //   - Repeats of an ID are looked for on the connection before this one as well,
 //     and among what the source saw before the handover began.
+//   - A generation of shards takes over only from connections that have shown a
+//     sign of life asked for just before ([Prober]), and ends only when its own
+//     have: one that is dead without anybody having noticed replays later.
+//   - What may not wait ([Urgent]) passes a target that is held back.
 //   - A join that is under way is left to be answered before its key is moved.
 //   - A key that lost its connection keeps its place among the account's keys
 //     (Config.KeyCap), or a reconnect would hand it to whoever waits.
@@ -83,12 +87,10 @@
 // before the first event that follows it. A key that is refused after an outage
 // gets the gap up to its [Refused], and the rest when it is joined again.
 //
-// Two limits of what can be promised. Events that nothing tells apart (no ID,
+// One limit of what can be promised: events that nothing tells apart (no ID,
 // equal payload, within one overlap) may come twice around a handover; none is
-// lost. And a shard of fixed placement that is silently dead while a resize
-// takes its keys over replays late when it has reconnected: nothing is lost
-// then, but order and the dropping of copies hold only as far as the 30 seconds
-// for which IDs are remembered.
+// lost. The same holds of a transport of fixed placement whose connections are no
+// [Prober]s.
 //
 // # Placement
 //

@@ -78,6 +78,16 @@ func (e *Event) received() time.Time { return time.Unix(0, e.at) }
 // once the Handler is done with it. Release is called where Config.Reuse is set.
 type Releaser interface{ Release() }
 
+// Keyed is implemented by an Event's Data where the transport leaves Key and ID
+// empty because finding them costs and few ask. The Balancer asks only while a
+// new generation of shards takes over from another one.
+type Keyed interface{ KeyID() (k Key, id string) }
+
+// Urgent is implemented by an Event's Data that may not wait, such as what the
+// service wants answered within seconds: a handover delivers it at once, once,
+// and before what was received earlier if need be. It needs an ID.
+type Urgent interface{ Urgent() bool }
+
 // Fingerprinter is implemented by an Event's Data where the service gives a
 // message no ID. Equal messages have equal fingerprints whatever connection
 // they came over. It is called during a handover only.
@@ -86,9 +96,21 @@ type Fingerprinter interface{ Fingerprint() uint64 }
 // Up is the first event of every connection.
 type Up struct {
 	Session *Session // what resumes this connection later; nil where nothing does
-	Resumed bool     // the session given to Dial was taken up: the service replays what was missed
+	Resumed bool     // a session was taken up, that given to Dial or one that the transport had stored: the service replays what came after Session.Seq
 	Cap     int      // keys this connection may hold where the service allows fewer than configured; 0: no limit of its own
+
+	// Partial says that the service has yet to begin with some of the shard's
+	// keys: Settled follows when it has, or will not.
+	Partial bool
+	// Since is when the last event was received of a session of this shard from
+	// before this process, if that was not resumed: a Gap starts there. Zero:
+	// there was none.
+	Since time.Time
 }
+
+// Settled says that a connection whose Up was Partial carries all of its keys.
+// A generation of shards does not take over before that.
+type Settled struct{}
 
 // Down is the last event of a connection that ended by itself. Events of the
 // keys that it held follow as Gaps once the keys are joined again.

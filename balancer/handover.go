@@ -82,17 +82,28 @@ func (h *handover) target(e *Event, now time.Time) {
 		e.link.handled(e.Seq)
 		return
 	}
-	switch h.phase {
-	case remember, hold, aborted:
+	switch {
+	case h.phase == finished:
+		h.dest.q.append(*e)
+	case h.phase != hold && h.phase != remember && h.phase != aborted, isUrgent(e):
+		h.pass(fromTarget, e, now)
+	default:
+		if h.phase == remember && len(h.held) >= heldMax {
+			// Not all of its keys are there yet, and the source delivers them all.
+			e.link.handled(h.held[0].Seq)
+			h.held[0] = Event{}
+			h.held = h.held[1:]
+		}
 		h.held = append(h.held, *e)
 		if h.phase == hold && len(h.held) >= heldMax {
 			h.open()
 		}
-	case finished:
-		h.dest.q.append(*e)
-	default:
-		h.pass(fromTarget, e, now)
 	}
+}
+
+func isUrgent(e *Event) bool {
+	u, ok := e.Data.(Urgent)
+	return ok && e.ID != "" && u.Urgent()
 }
 
 // pass lets e through unless it is a second copy. mu is held.
@@ -108,6 +119,8 @@ func (h *handover) pass(end int, e *Event, now time.Time) {
 		return
 	}
 	switch {
+	case h.phase == park && end == fromTarget && isUrgent(e):
+		h.dest.q.append(*e)
 	case h.phase == park && end == fromTarget:
 		h.parked = append(h.parked, *e)
 		h.dest.q.reserve(max(e.Size, minSize)) // so that the target's reader waits when there are too many

@@ -53,6 +53,9 @@ type link struct {
 	members  int  // keys asked for or joined on it
 	retiring bool
 	dead     bool
+	probing  bool      // asked for a sign of life
+	proven   time.Time // when it was asked for the last one that it gave
+	probed   time.Time // when it was asked last
 }
 
 type gapStart struct {
@@ -167,6 +170,11 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 			continue
 		}
 		if !plain {
+			if law != nil && e.Key == "" && e.ID == "" {
+				if lazy, ok := e.Data.(Keyed); ok {
+					e.Key, e.ID = lazy.KeyID()
+				}
+			}
 			if h, end := l.gate(e, law); h != nil {
 				c := *e
 				flush()
@@ -271,6 +279,7 @@ func (l *link) control(e Event, now time.Time) {
 	l.mu.Unlock()
 	switch d := e.Data.(type) {
 	case Up:
+		l.begin(d)
 		l.b.up(l, d, now)
 		l.q.append(e)
 		l.b.post(note{link: l, data: d})
@@ -298,11 +307,26 @@ func (l *link) control(e Event, now time.Time) {
 		l.b.post(note{link: l, key: e.Key, data: d, at: at})
 	case Refused:
 		l.b.post(note{link: l, key: e.Key, data: d}) // the loop says it, with the time of the next try
+	case Settled:
+		l.b.settled(l, now)
+		l.q.append(e)
+		l.b.post(note{link: l, data: d})
 	case CutOver:
 		l.q.append(e)
 		l.b.post(note{link: l, data: d})
 	default:
 		l.q.append(e)
+	}
+}
+
+// begin takes up a session that the transport had stored.
+func (l *link) begin(d Up) {
+	l.mu.Lock()
+	given := l.session != nil
+	l.mu.Unlock()
+	if d.Resumed && d.Session != nil && !given {
+		l.seq = d.Session.Seq
+		l.acks.Load().resumeAt(d.Session.Seq)
 	}
 }
 

@@ -71,6 +71,8 @@ func (b *Balancer) takeNotes(now time.Time) {
 			switch d := n.data.(type) {
 			case Up:
 				b.onUp(n.link, d, now)
+			case Settled:
+				b.onSettled(n.link, now)
 			case Joined:
 				b.onJoined(n.link, n.key, now)
 			case Parted:

@@ -305,7 +305,7 @@ func (q *queue) waiting() int {
 
 func isControl(data any) bool {
 	switch data.(type) {
-	case Up, Down, Joined, Parted, Refused, CutOver, Gap, mark:
+	case Up, Down, Joined, Parted, Refused, CutOver, Gap, Settled, mark:
 		return true
 	}
 	return false

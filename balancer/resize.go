@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,6 +123,7 @@ func (b *Balancer) takingOver(s *shard, now time.Time) {
 // the generation before it were connected and not behind: what one of them
 // still has to replay is not on the others.
 func (b *Balancer) laterShard(s *shard, now time.Time, do func(time.Time)) {
+	since := now
 	b.at(now.Add(b.cfg.Overlap), func(now time.Time) {
 		if s.closed || b.resizing() != s.id.Gen {
 			return
@@ -136,8 +138,62 @@ func (b *Balancer) laterShard(s *shard, now time.Time, do func(time.Time)) {
 			b.laterShard(s, now, do)
 			return
 		}
-		do(now)
+		b.onceProven(s, since, do)
 	})
+}
+
+// onceProven has do called once the shard and those of the generation before it
+// have shown a sign of life that they were asked for after since: a connection
+// that is dead without anybody having noticed has messages to replay yet.
+func (b *Balancer) onceProven(s *shard, since time.Time, do func(time.Time)) {
+	all := append(b.generation(s.id.Gen-1), s)
+	proven := true
+	for _, o := range all {
+		if o.state != Stopped {
+			proven = b.alive(o.link, since) && proven
+		}
+	}
+	now := time.Now()
+	if proven {
+		do(now)
+		return
+	}
+	b.at(now.Add(max(b.cfg.Overlap/16, time.Millisecond)), func(now time.Time) {
+		if !s.closed && b.resizing() == s.id.Gen {
+			b.onceProven(s, since, do)
+		}
+	})
+}
+
+// probeEvery is how often a connection is asked for a sign of life at most:
+// questions count among what it may send.
+const probeEvery = 2 * time.Second
+
+// alive reports whether l has shown a sign of life that it was asked for after
+// since, and asks for one if not. mu is held.
+func (b *Balancer) alive(l *link, since time.Time) bool {
+	if l == nil {
+		return false
+	}
+	p, ok := l.conn.(Prober)
+	if !ok || l.proven.After(since) {
+		return true
+	}
+	now := time.Now()
+	if !l.probing && now.Sub(l.probed) >= probeEvery {
+		l.probing, l.probed = true, now
+		b.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(b.ctx, b.cfg.Backoff.Max)
+			defer cancel()
+			err := p.Probe(ctx)
+			b.post(note{data: func() {
+				if l.probing = false; err == nil {
+					l.proven = now
+				}
+			}})
+		})
+	}
+	return false
 }
 
 // tookOver ends the old generation once every shard of the new one delivers.

@@ -146,8 +146,12 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 			return nil, err
 		}
 	}
-	dctx, cancel := context.WithTimeout(ctx, b.cfg.DialTimeout)
-	defer cancel()
+	dctx := ctx
+	if b.cfg.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		dctx, cancel = context.WithTimeout(ctx, b.cfg.DialTimeout)
+		defer cancel()
+	}
 	b.log.Debug().Stringer("shard", s.id).Bool("resume", session != nil).Msg("dialling")
 	conn, err := b.t.Dial(dctx, s.id, session)
 	if err != nil {

@@ -43,6 +43,17 @@ type Conn interface {
 	Quit(ctx context.Context) error
 }
 
+// Prober is a Conn that can ask the service for a sign of life. Probe returns
+// nil when the service has answered a question that was asked after the call
+// began, which shows that everything sent before has been received. Where the
+// service does not answer while it is being read from, the connection ends. ctx
+// bounds the call. A shard is probed before others take over from it, every two
+// seconds at most.
+type Prober interface {
+	Conn
+	Probe(ctx context.Context) error
+}
+
 // Joiner is a Conn whose keys are joined and parted one by one: that of a
 // Transport with free placement. Join and Part only ask; the answer is an
 // Event with Joined, Parted or Refused. They are called when the budget

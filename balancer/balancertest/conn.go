@@ -16,6 +16,8 @@ type item struct {
 	e   balancer.Event
 	rec *record
 	at  time.Time
+
+	answer chan struct{} // to a Probe, instead of an event
 }
 
 // conn is one connection of a Network. Lock order: Network.mu, then mu.
@@ -57,6 +59,11 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	for {
 		now := time.Now()
 		for n < len(buf) && len(c.inbox) > 0 && !c.inbox[0].at.After(now) {
+			if a := c.inbox[0].answer; a != nil {
+				close(a)
+				c.inbox = c.inbox[1:]
+				continue
+			}
 			buf[n] = c.inbox[0].e
 			if r := c.inbox[0].rec; r != nil {
 				recs = append(recs, r)
@@ -123,6 +130,22 @@ func (c *conn) Send(ctx context.Context, frame []byte) error {
 		c.frames = append(c.frames, string(frame))
 	}
 	return c.err
+}
+
+// Probe implements balancer.Prober: the answer comes after all that was sent
+// before. A half-open connection gives none and ends with ctx.
+func (c *conn) Probe(ctx context.Context) error {
+	i := item{answer: make(chan struct{})}
+	c.push(i)
+	select {
+	case <-i.answer:
+		return nil
+	case <-ctx.Done():
+	}
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	c.fail(errors.New("no answer to a probe"))
+	return ctx.Err()
 }
 
 // Close implements balancer.Conn. What has not been received by then is not.
