@@ -3,8 +3,11 @@ package discord
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -77,9 +80,210 @@ type Presence struct {
 	AFK    bool
 }
 
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	} else {
+		d.Logger = zerolog.Nop()
+	}
+	if d.Intents == 0 {
+		d.Intents = IntentsChat
+	}
+	if d.API == "" {
+		d.API = defaultAPI
+	}
+	if d.DialContext == nil {
+		d.DialContext = new(net.Dialer).DialContext
+	}
+	def := func(v *time.Duration, t time.Duration) {
+		if *v <= 0 {
+			*v = t
+		}
+	}
+	def(&d.SessionAge, 3*time.Minute)
+	def(&d.DialTimeout, 15*time.Second)
+	def(&d.HelloTimeout, 20*time.Second)
+	def(&d.ReadyTimeout, 30*time.Second)
+	def(&d.GuildTimeout, 10*time.Second)
+	def(&d.WriteTimeout, 10*time.Second)
+	return d
+}
+
 // Transport is a [balancer.Transport] of fixed placement for the Discord
-// gateway, as one bot. Events have a [*Dispatch] as Data.
+// gateway, as one bot. Its connections are [balancer.Prober]s. Events have a
+// [*Dispatch] as Data, whose payload stands in memory shared with others: to keep
+// one keeps a block of 64 KiB alive, [Dispatch.Clone] makes a copy that stands
+// alone. An event of type [Available] says when a shard is ready for traffic.
+//
+// A connection is one goroutine, that which reads it, and a timer that sends
+// heartbeats. While it waits it holds no buffer.
 type Transport struct {
-	token TokenFunc
-	cfg   Config
+	token   TokenFunc
+	cfg     Config
+	rest    rest
+	limiter balancer.Limiter // for IDENTIFYs
+	own     *Identifier      // limiter, if it is the Transport's own
+	turns   turns
+
+	identified, resumed atomic.Int64
+
+	starting sync.Mutex // held by the one that reads what is stored; others wait for it
+	started  bool
+
+	mu      sync.Mutex // guards all below
+	shards  map[balancer.ShardID]*shardState
+	stored  map[[2]int]Record    // of an earlier process, by shard and count
+	gone    map[[2]int]time.Time // when those were last heard of that were not fit to be resumed
+	gateway GatewayInfo
+}
+
+// New returns a Transport for the bot with that token. It starts nothing and
+// copies cfg.
+func New(token TokenFunc, cfg *Config) *Transport {
+	t := &Transport{token: token, cfg: cfg.withDefaults(), shards: make(map[balancer.ShardID]*shardState)}
+	t.rest = rest{base: t.cfg.API, token: token, client: t.cfg.HTTPClient}
+	t.limiter = t.cfg.Identify
+	if t.limiter == nil {
+		t.own = NewIdentifier(&IdentifierConfig{Store: t.cfg.Store, Logger: t.cfg.Logger})
+		t.limiter = t.own
+	}
+	return t
+}
+
+// Place implements [balancer.Placer]: (guild_id >> 22) % count.
+func (t *Transport) Place(k balancer.Key, count int) int { return Place(string(k), count) }
+
+// Balancer returns cfg with what Discord asks for where cfg leaves it open:
+// ChannelsPerShard is the guilds that a shard may have, 1000 by default, and
+// DialTimeout none, since a Dial may wait for the day's IDENTIFYs.
+func (t *Transport) Balancer(cfg *balancer.Config) *balancer.Config {
+	c := balancer.Config{Logger: t.cfg.Logger}
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.ChannelsPerShard == 0 {
+		c.ChannelsPerShard = defaultGuildsPerShard
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = -1
+	}
+	return &c
+}
+
+const defaultGuildsPerShard = 1000
+
+// Identifies returns how many IDENTIFYs and RESUMEs have succeeded or, for the
+// former, were sent at least.
+func (t *Transport) Identifies() (identifies, resumes int64) {
+	return t.identified.Load(), t.resumed.Load()
+}
+
+// Budget returns what is known of the day's IDENTIFYs. ok is false where
+// Config.Identify keeps them.
+func (t *Transport) Budget() (s IdentifyStatus, ok bool) {
+	if t.own == nil {
+		return s, false
+	}
+	return t.own.Status(), true
+}
+
+// shard returns what is remembered of a shard.
+func (t *Transport) shard(id balancer.ShardID) *shardState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sh := t.shards[id]
+	if sh == nil {
+		sh = new(shardState)
+		t.shards[id] = sh
+	}
+	return sh
+}
+
+// infoFor is for how long what /gateway/bot said is gone by: it "should not be
+// cached for extended periods" (events/gateway).
+const infoFor = 5 * time.Minute
+
+// info returns what /gateway/bot says.
+func (t *Transport) info(ctx context.Context) (GatewayInfo, error) {
+	t.mu.Lock()
+	g := t.gateway
+	t.mu.Unlock()
+	if !g.At.IsZero() && time.Since(g.At) < infoFor {
+		return g, nil
+	}
+	fresh, err := t.rest.gateway(ctx)
+	switch {
+	case errors.Is(err, ErrToken):
+		return g, never(err)
+	case err != nil && !g.At.IsZero() && ctx.Err() == nil:
+		return g, nil // better than nothing; the own count goes on
+	case err != nil:
+		return g, err
+	}
+	t.mu.Lock()
+	t.gateway = fresh
+	t.mu.Unlock()
+	if u, ok := t.limiter.(interface{ Update(GatewayInfo) }); ok {
+		u.Update(fresh)
+	}
+	return fresh, nil
+}
+
+// gatewayURL returns the gateway's own address, for an IDENTIFY or where a
+// session's host cannot be reached.
+func (t *Transport) gatewayURL() string {
+	if t.cfg.Gateway != "" {
+		return t.cfg.Gateway
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gateway.URL != "" {
+		return t.gateway.URL
+	}
+	return defaultGateway
+}
+
+const defaultGateway = "wss://gateway.discord.gg"
+
+// outcome tells the limiter what became of an IDENTIFY.
+func (t *Transport) outcome(id balancer.ShardID, err error) {
+	o, ok := t.limiter.(interface {
+		Ready(balancer.ShardID)
+		Failed(balancer.ShardID, error)
+	})
+	switch {
+	case !ok:
+	case err == nil:
+		o.Ready(id)
+	default:
+		o.Failed(id, err)
+	}
+}
+
+// turns let one shard per key connect to IDENTIFY at a time.
+type turns struct {
+	mu   sync.Mutex // guards keys
+	keys map[int]chan struct{}
+}
+
+// wait waits for the key's turn and returns what passes it on, which may be
+// called more than once.
+func (t *turns) wait(ctx context.Context, key int) (pass func(), err error) {
+	t.mu.Lock()
+	turn := t.keys[key]
+	if turn == nil {
+		if t.keys == nil {
+			t.keys = make(map[int]chan struct{})
+		}
+		turn = make(chan struct{}, 1)
+		t.keys[key] = turn
+	}
+	t.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return sync.OnceFunc(func() { <-turn }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -1,0 +1,456 @@
+package discord
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/chatshard/chatshard/balancer"
+)
+
+// resumeTries is how often a RESUME may be sent without an answer before the
+// session is given up.
+const resumeTries = 3
+
+// shardState is what a Transport remembers of a shard while connections come and
+// go. Only one Dial of a shard runs at a time.
+type shardState struct {
+	guilds  guilds
+	dialled bool      // a stored session has been looked for
+	lived   bool      // a session of this process has been up
+	since   time.Time // when the stored session that was lost was last heard of; zero: there was none
+	stored  *Record   // of an earlier process, until it is resumed or given up
+	tries   int       // RESUMEs in a row that came to nothing
+	failed  int       // connections in a row on which no RESUME could be sent
+}
+
+// Dial implements [balancer.Transport]. A session is resumed if there is one: s,
+// or for the first connection of a shard that which the Store has. Only an error
+// that says Fresh is followed by an IDENTIFY, and a session is given up only for
+// what the service answered, or after three RESUMEs without an answer: never
+// because it could not be reached.
+//
+// IDENTIFYs wait for their turn, so that Dial may block for hours when the day's
+// are used up.
+func (t *Transport) Dial(ctx context.Context, id balancer.ShardID, s *balancer.Session) (balancer.Conn, error) {
+	if err := t.Start(ctx); err != nil {
+		return nil, err
+	}
+	if id.Count < 1 || id.Index < 0 || id.Index >= id.Count {
+		return nil, never(fmt.Errorf("%w: %v: the index must be below the count", ErrSharding, id))
+	}
+	sh := t.shard(id)
+	rec, err := t.session(sh, id, s)
+	if err != nil {
+		return nil, err
+	}
+	if rec != nil {
+		return t.resume(ctx, id, sh, rec)
+	}
+	return t.identify(ctx, id, sh)
+}
+
+// session returns what a Dial may resume, nil if there is nothing.
+func (t *Transport) session(sh *shardState, id balancer.ShardID, s *balancer.Session) (*Record, error) {
+	switch {
+	case s != nil:
+		rec, err := decodeState(s.State)
+		if err != nil {
+			return nil, &balancer.ConnError{Err: err, Retry: balancer.Fresh}
+		}
+		rec.Seq = s.Seq
+		if rec.Shard != id.Index || rec.Count != id.Count {
+			return nil, &balancer.ConnError{Err: fmt.Errorf("%w: it is of shard %d/%d", ErrInvalidSession, rec.Shard, rec.Count), Retry: balancer.Fresh}
+		}
+		return &rec, nil
+	case !sh.dialled:
+		sh.dialled = true
+		if sh.stored, sh.since = t.takeStored(id); sh.stored != nil {
+			sh.guilds.restore(sh.stored.Guilds)
+		}
+	}
+	return sh.stored, nil
+}
+
+// resume makes one try at a session.
+func (t *Transport) resume(ctx context.Context, id balancer.ShardID, sh *shardState, rec *Record) (balancer.Conn, error) {
+	// The resume host first; where it cannot be reached, the gateway's own,
+	// turn by turn ("Resuming", events/gateway).
+	at := rec.ResumeURL
+	if at == "" || (sh.failed+sh.tries)%2 == 1 {
+		at = t.gatewayURL()
+	}
+	c, err := t.connect(ctx, at, id, sh, true)
+	if err != nil {
+		var ce *balancer.ConnError
+		if !errors.As(err, &ce) {
+			sh.failed++
+		}
+		return nil, t.sessionError(sh, rec, err)
+	}
+	c.session, c.seq = *rec, rec.Seq
+	c.heart.seq.Store(rec.Seq)
+	c.token, err = t.token(ctx)
+	if err == nil {
+		err = c.write(resumeFrame(c.token, rec))
+	}
+	if err == nil {
+		sh.tries++
+		err = c.await(ctx, login{phase: awaitResumed, resume: true})
+	}
+	if err == nil {
+		sh.tries, sh.failed, sh.stored, sh.lived = 0, 0, nil, true
+		t.resumed.Add(1)
+		c.ready(balancer.Up{Session: &balancer.Session{State: encodeState(*rec), Seq: rec.Seq}, Resumed: true})
+		return c, nil
+	}
+	c.hangUp()
+	return nil, t.sessionError(sh, rec, err)
+}
+
+// sessionError decides whether a session is to be tried again. It gives one up
+// only for an answer, or for the want of one to three RESUMEs.
+func (t *Transport) sessionError(sh *shardState, rec *Record, err error) error {
+	ce := &balancer.ConnError{Err: err}
+	errors.As(err, &ce)
+	out := *ce
+	if out.Retry == balancer.Resume && sh.tries >= resumeTries {
+		out.Retry = balancer.Fresh
+		out.Err = fmt.Errorf("discord: session given up after %d tries: %w", sh.tries, out.Err)
+	}
+	if out.Retry == balancer.Fresh {
+		sh.tries, sh.failed = 0, 0
+		if sh.stored != nil {
+			sh.since, sh.stored = rec.LastEventAt, nil
+		}
+	}
+	return &out
+}
+
+// identify waits for its turn and begins a new session.
+func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shardState) (balancer.Conn, error) {
+	info, err := t.info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pass, err := t.turns.wait(ctx, id.Index%max(info.Limit.MaxConcurrency, 1))
+	if err != nil {
+		return nil, err
+	}
+	defer pass()
+	if sh.lived {
+		ctx = Emergency(ctx)
+	}
+	if err := t.untilAlmost(ctx, id); err != nil {
+		return nil, err
+	}
+	c, err := t.connect(ctx, t.gatewayURL(), id, sh, false)
+	if err != nil {
+		return nil, err
+	}
+	c.token, err = t.token(ctx)
+	if err == nil {
+		err = t.limiter.Wait(ctx, balancer.BudgetIdentify, id, 1)
+	}
+	if err != nil {
+		c.hangUp()
+		return nil, err
+	}
+	frame, err := t.identifyFrame(c.token, id)
+	if err == nil {
+		err = c.write(frame)
+	}
+	t.identified.Add(1)
+	pass()
+	if err == nil {
+		err = c.await(ctx, login{phase: awaitReady})
+	}
+	if err != nil {
+		c.hangUp()
+		t.outcome(id, err)
+		ce := &balancer.ConnError{Err: err, Retry: balancer.Fresh}
+		errors.As(err, &ce)
+		return nil, ce
+	}
+	t.outcome(id, nil)
+	up := balancer.Up{Session: &balancer.Session{State: encodeState(c.session)}, Partial: sh.guilds.partial(), Since: sh.since}
+	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
+	c.ready(up)
+	return c, nil
+}
+
+// almost is how long before an IDENTIFY is due its connection is made.
+const almost = 2 * time.Second
+
+// untilAlmost waits until an IDENTIFY will be allowed soon.
+func (t *Transport) untilAlmost(ctx context.Context, id balancer.ShardID) error {
+	d, ok := t.limiter.(interface {
+		DelayFor(context.Context, balancer.ShardID) time.Duration
+	})
+	for ok {
+		left := d.DelayFor(ctx, id) - almost
+		if left <= 0 {
+			break
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// ready begins the connection's life: Up is the first event.
+func (c *conn) ready(up balancer.Up) {
+	first := c.later
+	c.later = append([]balancer.Event{{Data: up}}, first...)
+	if c.shard.guilds.partial() {
+		c.heart.wakeIn(c.t.cfg.GuildTimeout)
+	} else if !up.Resumed {
+		c.settle(c.shard.guilds.settledNow(time.Now()))
+	}
+	c.t.cfg.Logger.Debug().Stringer("shard", c.id).Bool("resumed", up.Resumed).Msg("logged in")
+}
+
+// connect dials, upgrades, and waits for HELLO.
+func (t *Transport) connect(ctx context.Context, at string, id balancer.ShardID, sh *shardState, resume bool) (*conn, error) {
+	c := newConn(t, id, sh)
+	var err error
+	if c.stream, err = newStream(t.cfg.Compression); err != nil {
+		return nil, fmt.Errorf("discord: %w", err)
+	}
+	u, err := gatewayAddress(at, t.cfg.Compression)
+	if err != nil {
+		return nil, never(err)
+	}
+	dctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
+	defer cancel()
+	d := websocket.Dialer{
+		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return t.plain(ctx, c, network, addr)
+		},
+		NetDialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return t.secure(ctx, c, network, addr)
+		},
+		ReadBufferSize:  readBytes,
+		WriteBufferSize: writeBytes,
+		WriteBufferPool: &writeBufs,
+	}
+	ws, resp, err := d.DialContext(dctx, u.String(), http.Header{"User-Agent": {userAgent()}})
+	if resp != nil && resp.Body != nil {
+		resp.Body.Close() // gorilla has read what there was
+	}
+	if err != nil {
+		if c.sock != nil {
+			c.sock.shut()
+		}
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		} else if resp != nil && errors.Is(err, websocket.ErrBadHandshake) {
+			err = fmt.Errorf("HTTP %d", resp.StatusCode)
+		}
+		return nil, fmt.Errorf("discord: dial %s: %w", u.Host, err)
+	}
+	c.ws = ws
+	if err := c.await(ctx, login{resume: resume}); err != nil {
+		c.hangUp()
+		return nil, err
+	}
+	return c, nil
+}
+
+const (
+	readBytes  = 1 << 10 // of the WebSocket library's buffer: the socket below reads ahead
+	writeBytes = mostFrame + 64
+)
+
+var writeBufs sync.Pool
+
+// plain connects below TLS and puts a socket on it.
+func (t *Transport) plain(ctx context.Context, c *conn, network, addr string) (net.Conn, error) {
+	raw, err := t.cfg.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c.sock = &socket{Conn: raw, raw: raw, heard: &c.heart.heard, fillFrom: newFiller(raw, raw)}
+	return c.sock, nil
+}
+
+func (t *Transport) secure(ctx context.Context, c *conn, network, addr string) (net.Conn, error) {
+	raw, err := t.cfg.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &tls.Config{}
+	if t.cfg.TLS != nil {
+		cfg = t.cfg.TLS
+	}
+	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+		cfg = cfg.Clone()
+		if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+			cfg.ServerName = addr
+		}
+	}
+	s := tls.Client(newImpatient(raw), cfg)
+	if err := s.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	c.sock = &socket{Conn: s, raw: raw, heard: &c.heart.heard, fillFrom: newFiller(raw, s)}
+	return c.sock, nil
+}
+
+// gatewayAddress is where to connect: the same version, encoding and compression
+// for a RESUME as for the IDENTIFY ("Resuming", events/gateway).
+func gatewayAddress(at string, c Compression) (*url.URL, error) {
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
+		return nil, fmt.Errorf(`%w: gateway %q: want "wss://host"`, ErrConfig, at)
+	}
+	q := u.Query()
+	q.Set("v", strconv.Itoa(gatewayVersion))
+	q.Set("encoding", gatewayEncoding)
+	if c != Uncompressed {
+		q.Set("compress", c.String())
+	}
+	u.RawQuery = q.Encode()
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u, nil
+}
+
+// await reads until the login has come from l to where the next thing is to be
+// sent, or to its end.
+func (c *conn) await(ctx context.Context, l login) error {
+	stop := context.AfterFunc(ctx, func() { c.fail(ctx.Err()) })
+	defer stop()
+	limit := c.t.cfg.ReadyTimeout
+	if l.phase == awaitHello {
+		limit = c.t.cfg.HelloTimeout
+	}
+	from := l.phase
+	late := time.AfterFunc(limit, func() { c.fail(fmt.Errorf("%w: %v", ErrTimeout, from)) })
+	defer late.Stop()
+	for {
+		raw, err := c.payload()
+		if err != nil {
+			if why := c.why.Load(); why != nil {
+				return *why
+			}
+			return c.loginError(err)
+		}
+		p, err := peek(raw)
+		if err != nil {
+			return err
+		}
+		next, act, err := l.step(p.op, string(p.typ), mayResume(raw, p))
+		if err != nil {
+			return err
+		}
+		l = next
+		switch act {
+		case sendIdentify, sendResume:
+			return c.hello(raw[p.d:])
+		case sendHeartbeat:
+			if err := c.heart.onDemand(); err != nil {
+				return err
+			}
+		case begin:
+			return c.begin(p, !l.resume)
+		case cutOver:
+			return &balancer.ConnError{Err: ErrReconnect, Retry: balancer.Resume}
+		case tryAgain:
+			if err := sleep(ctx, invalidPause()); err != nil {
+				return err
+			}
+			return &balancer.ConnError{Err: ErrInvalidSession, Retry: balancer.Resume}
+		case startOver:
+			if err := sleep(ctx, invalidPause()); err != nil {
+				return err
+			}
+			return &balancer.ConnError{Err: ErrInvalidSession, Retry: balancer.Fresh}
+		}
+		if p.op == opHeartbeatACK {
+			c.heart.ack()
+		}
+	}
+}
+
+// invalidPause is the pause after op 9 that Discord used to ask for.
+func invalidPause() time.Duration {
+	return time.Second + time.Duration(rand.Int64N(int64(4*time.Second)))
+}
+
+// hello takes d of HELLO.
+func (c *conn) hello(d []byte) error {
+	ms := 0
+	if i := find(d, "heartbeat_interval"); i > 0 {
+		n, _, _ := number(d, i)
+		ms = int(min(n, 1<<30))
+	}
+	if ms < 1 {
+		return fmt.Errorf("%w: HELLO without heartbeat_interval", ErrProtocol)
+	}
+	c.heart.start(time.Duration(ms) * time.Millisecond)
+	return nil
+}
+
+// begin keeps the first dispatch of the session, READY if it is a new one.
+func (c *conn) begin(p peeked, fresh bool) error {
+	var e balancer.Event
+	c.dispatch(&e, p)
+	d := e.Data.(*Dispatch)
+	if fresh {
+		rec, ids, err := readReady(d)
+		if err != nil {
+			return err
+		}
+		rec.Shard, rec.Count, rec.Intents, rec.Compression = c.id.Index, c.id.Count, c.t.cfg.Intents, c.t.cfg.Compression
+		c.session = rec
+		if c.t.cfg.Intents&IntentGuilds == 0 {
+			ids = nil // no GUILD_CREATE will come
+		}
+		c.shard.guilds.reset(ids, time.Now())
+	}
+	c.later = append([]balancer.Event{e}, c.later...)
+	c.heart.seq.Store(c.seq)
+	return nil
+}
+
+// loginError says what a read that failed during the login means.
+func (c *conn) loginError(err error) error {
+	err = c.ended(err)
+	var ce *balancer.ConnError
+	switch {
+	case errors.As(err, &ce):
+		return ce
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("discord: shard %v: the service ended the connection during the login", c.id)
+	}
+	return fmt.Errorf("discord: shard %v: %w", c.id, err)
+}
+
+func never(err error) error { return &balancer.ConnError{Err: err, Retry: balancer.Never} }
+
+// sleep waits for d.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

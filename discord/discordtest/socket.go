@@ -1,0 +1,65 @@
+package discordtest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// sockConn is a transport over a real socket. It knows what the peer's kernel
+// has acknowledged, not what the peer has read.
+type sockConn struct {
+	*net.TCPConn
+	wrote atomic.Int64
+	acked atomic.Int64
+	eof   atomic.Bool
+	once  sync.Once
+}
+
+func (k *sockConn) Read(p []byte) (int, error) {
+	n, err := k.TCPConn.Read(p)
+	if err != nil {
+		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+			k.eof.Store(true)
+		}
+	}
+	return n, err
+}
+
+func (k *sockConn) Write(p []byte) (int, error) {
+	n, err := k.TCPConn.Write(p)
+	k.wrote.Add(int64(n))
+	return n, err
+}
+
+func (k *sockConn) written() int64 { return k.wrote.Load() }
+
+func (k *sockConn) delivered() int64 {
+	wrote := k.wrote.Load()
+	if n, ok := unacked(k.TCPConn); ok {
+		k.acked.Store(max(k.acked.Load(), wrote-n))
+	}
+	return k.acked.Load()
+}
+
+func (k *sockConn) prompt() bool { return false }
+
+func (k *sockConn) Close() error {
+	k.once.Do(func() { k.delivered() }) // the last chance to ask
+	return k.TCPConn.Close()
+}
+
+func (k *sockConn) abort() {
+	k.once.Do(func() { k.delivered() })
+	k.SetLinger(0)
+	k.TCPConn.Close()
+}
+
+func (k *sockConn) left() bool { return k.eof.Load() }
+
+// awaitClose has to read to learn that the peer has closed.
+func (k *sockConn) awaitClose() { io.Copy(io.Discard, k) }
+
+// chop does nothing: on a real socket the server writes in pieces instead.
+func (k *sockConn) chop(func() int) {}

@@ -1,0 +1,122 @@
+package discord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+)
+
+// growEvery is how often it is looked at whether the shards are too full.
+const growEvery = 10 * time.Second
+
+// Resize asks for n shards while the bot runs. It returns at once: a new
+// generation comes up beside the old one, one IDENTIFY per shard, each shard
+// takes its guilds over when it has them all, and then the old generation ends.
+// It refuses a number that cannot hold the guilds, that Discord would not take,
+// or that the rest of the day's IDENTIFYs does not pay for: a [*BudgetError]
+// says until when.
+func (c *Client) Resize(ctx context.Context, n int) error {
+	if _, err := c.t.info(ctx); err != nil {
+		var ce *balancer.ConnError
+		if errors.As(err, &ce) {
+			return ce.Err
+		}
+		return err
+	}
+	count, guilds := c.size()
+	if n == count {
+		return nil
+	}
+	if n < 1 || n > c.most {
+		return fmt.Errorf("%w: %d shards: must be between 1 and max_shard_count (%d)", ErrSharding, n, c.most)
+	}
+	c.mu.Lock()
+	multiple := c.multiple
+	c.mu.Unlock()
+	if n%multiple != 0 {
+		return fmt.Errorf("%w: %d shards: Discord wants a multiple of %d from a bot of this size", ErrSharding, n, multiple)
+	}
+	if per := ceil(guilds, n); per > c.per {
+		return fmt.Errorf("%w: %d shards: %d guilds would be %d a shard, and channels_per_shard is %d: use at least %d shards",
+			ErrSharding, n, guilds, per, c.per, roundUp(ceil(guilds, c.per), multiple))
+	}
+	if c.t.own != nil {
+		if err := c.t.own.Check(n); err != nil {
+			return err
+		}
+	}
+	return c.b.Resize(n)
+}
+
+// size returns the number of shards of the newest generation, and their guilds.
+func (c *Client) size() (count, guilds int) {
+	gen := 0
+	for _, s := range c.Shards() {
+		if s.ID.Gen < gen {
+			continue
+		}
+		if s.ID.Gen > gen {
+			gen, guilds = s.ID.Gen, 0
+		}
+		count = s.ID.Count
+		guilds += s.Guilds
+	}
+	return count, guilds
+}
+
+// growing resizes when shards have become too full.
+func (c *Client) growing(ctx context.Context) {
+	tick := time.NewTicker(growEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.grow(ctx)
+		}
+	}
+}
+
+func (c *Client) grow(ctx context.Context) {
+	count, guilds := c.size()
+	if count == 0 || float64(guilds) <= c.cfg.ReshardAt*float64(count*c.per) {
+		return
+	}
+	for _, s := range c.Shards() {
+		if s.State != balancer.Ready || s.Awaited > 0 || s.ID.Count != count {
+			return // not settled, or resizing
+		}
+	}
+	c.mu.Lock()
+	multiple, told := c.multiple, c.told
+	c.mu.Unlock()
+	// As many as leave room to grow again before the next time.
+	want := roundUp(int(math.Ceil(float64(guilds)/(c.cfg.ReshardAt*float64(c.per)*growTo))), multiple)
+	n := min(want, c.most/multiple*multiple)
+	var err error
+	switch {
+	case n <= count:
+		err = fmt.Errorf("%w: %d guilds on %d shards: raise max_shard_count to %d or more", ErrSharding, guilds, count, want)
+	default:
+		err = c.Resize(ctx, n)
+	}
+	if err == nil {
+		c.t.cfg.Logger.Info().Int("guilds", guilds).Int("from", count).Int("to", n).Msg("shards are getting full: resharding")
+		return
+	}
+	if told != count && ctx.Err() == nil {
+		c.t.cfg.Logger.Warn().Err(err).Msg("shards are getting full")
+		c.mu.Lock()
+		c.told = count
+		c.mu.Unlock()
+	}
+}
+
+// growTo is how full shards are after growing by themselves, as a share of
+// ReshardAt.
+const growTo = 0.8

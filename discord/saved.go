@@ -1,0 +1,129 @@
+package discord
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+)
+
+// Start reads what the Store has of an earlier process. Dial calls it; who wants
+// to hear of a session file that cannot be used before anything is dialled
+// calls it first. The error wraps ErrSessionFile or ErrToken, or is the Store's.
+func (t *Transport) Start(ctx context.Context) error {
+	t.starting.Lock()
+	defer t.starting.Unlock()
+	if t.started {
+		return nil
+	}
+	if t.own != nil {
+		if err := t.own.Load(ctx); err != nil {
+			return err
+		}
+	}
+	if t.cfg.Store != nil {
+		if err := t.load(ctx); err != nil {
+			return err
+		}
+	}
+	t.started = true
+	return nil
+}
+
+func (t *Transport) load(ctx context.Context) error {
+	data, err := t.cfg.Store.Load(ctx, storeSessions)
+	if err != nil {
+		return never(err)
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	app, err := t.rest.application(ctx)
+	if err != nil {
+		if errors.Is(err, ErrToken) {
+			return never(err)
+		}
+		return err
+	}
+	where := t.cfg.Store.String() + ": " + storeSessions
+	recs, err := decodeSessions(data, where)
+	if err != nil {
+		return never(err)
+	}
+	keep, drop, err := resumable(recs, where, sessionsWanted{appID: app.ID, intents: t.cfg.Intents, age: t.cfg.SessionAge, now: time.Now()})
+	if err != nil {
+		return never(err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stored, t.gone = make(map[[2]int]Record), make(map[[2]int]time.Time)
+	for _, d := range drop {
+		t.cfg.Logger.Info().Object("session", d.Record).Str("why", d.why).Msg("stored session not resumed")
+		t.gone[[2]int{d.Shard, d.Count}] = latest(d.WrittenAt, d.LastEventAt)
+	}
+	for _, r := range keep {
+		t.stored[[2]int{r.Shard, r.Count}] = r
+	}
+	return nil
+}
+
+// takeStored returns the stored session of a shard, once; or since when events
+// may be missing because it was of no use.
+func (t *Transport) takeStored(id balancer.ShardID) (rec *Record, gone time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := [2]int{id.Index, id.Count}
+	gone = t.gone[key]
+	if r, ok := t.stored[key]; ok {
+		delete(t.stored, key)
+		return &r, time.Time{}
+	}
+	return nil, gone
+}
+
+// StoredCount returns the number of shards that the stored sessions are of,
+// and how many of them there are to be resumed. After Start.
+func (t *Transport) StoredCount() (count, sessions int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	per := make(map[int]int)
+	for _, r := range t.stored {
+		per[r.Count]++
+	}
+	for c, n := range per {
+		if n > sessions || n == sessions && c > count {
+			count, sessions = c, n
+		}
+	}
+	return count, sessions
+}
+
+// Save stores the sessions of a Balancer's shards with the sequence number
+// acknowledged last. It is called every few seconds, and after Run has returned.
+func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
+	if t.cfg.Store == nil {
+		return nil
+	}
+	now := time.Now()
+	var recs []Record
+	for _, s := range b.Shards() {
+		ses, err := b.Session(s.ID)
+		if err != nil || len(ses.State) == 0 {
+			continue
+		}
+		rec, err := decodeState(ses.State)
+		if err != nil {
+			continue
+		}
+		rec.Seq, rec.WrittenAt, rec.LastEventAt = ses.Seq, now, now
+		rec.Guilds, _, _ = t.shard(s.ID).guilds.total()
+		recs = append(recs, rec)
+	}
+	t.mu.Lock()
+	for _, r := range t.stored { // not taken up yet
+		recs = append(recs, r)
+	}
+	t.mu.Unlock()
+	return t.cfg.Store.Save(ctx, storeSessions, encodeSessions(recs))
+}
