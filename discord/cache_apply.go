@@ -28,26 +28,26 @@ func (c *MemoryCache) Apply(_ context.Context, e balancer.Event) error {
 func (c *MemoryCache) dispatch(id balancer.ShardID, d *Dispatch) error {
 	switch d.Type {
 	case "READY":
-		return apply(d, func(r *Ready) { c.ready(id, r) })
+		return applyDecoded(d, func(r *Ready) { c.ready(id, r) })
 	case "GUILD_CREATE":
-		return apply(d, func(g *Guild) { c.guildCreate(id.Gen, g) })
+		return applyDecoded(d, func(g *Guild) { c.guildCreate(id.Gen, g) })
 	case "GUILD_UPDATE":
-		return apply(d, func(g *Guild) { c.guildUpdate(id.Gen, g) })
+		return applyDecoded(d, func(g *Guild) { c.guildUpdate(id.Gen, g) })
 	case "GUILD_DELETE":
-		return apply(d, c.guildDelete)
+		return applyDecoded(d, c.guildDelete)
 	case "GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE":
-		return apply(d, func(r *GuildRole) { c.role(r.GuildID, r.Role, true) })
+		return applyDecoded(d, func(r *GuildRole) { c.role(r.GuildID, r.Role, true) })
 	case "GUILD_ROLE_DELETE":
-		return apply(d, func(r *RoleDelete) {
+		return applyDecoded(d, func(r *RoleDelete) {
 			c.deleted.put(r.RoleID, "", struct{}{})
 			c.roles.remove(r.RoleID)
 		})
 	case "CHANNEL_CREATE", "CHANNEL_UPDATE", "THREAD_CREATE", "THREAD_UPDATE":
-		return apply(d, func(ch *Channel) { c.channel(ch.GuildID, *ch, true) })
+		return applyDecoded(d, func(ch *Channel) { c.channel(ch.GuildID, *ch, true) })
 	case "CHANNEL_DELETE", "THREAD_DELETE":
-		return apply(d, c.channelDelete)
+		return applyDecoded(d, c.channelDelete)
 	case "THREAD_LIST_SYNC":
-		return apply(d, func(l *struct {
+		return applyDecoded(d, func(l *struct {
 			GuildID ID        `json:"guild_id"`
 			Threads []Channel `json:"threads"`
 		}) {
@@ -56,22 +56,22 @@ func (c *MemoryCache) dispatch(id balancer.ShardID, d *Dispatch) error {
 			}
 		})
 	case "GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE":
-		return apply(d, func(m *Member) { c.member(m.GuildID, *m, true) })
+		return applyDecoded(d, func(m *Member) { c.member(m.GuildID, *m, true) })
 	case "GUILD_MEMBER_REMOVE":
-		return apply(d, c.memberRemove)
+		return applyDecoded(d, c.memberRemove)
 	case "GUILD_MEMBERS_CHUNK":
-		return apply(d, func(m *MembersChunk) {
+		return applyDecoded(d, func(m *MembersChunk) {
 			for _, m2 := range m.Members {
 				c.member(m.GuildID, m2, true)
 			}
 		})
 	case "USER_UPDATE":
-		return apply(d, func(u *User) { c.user(*u, true) })
+		return applyDecoded(d, func(u *User) { c.user(*u, true) })
 	}
 	return nil
 }
 
-func apply[T any](d *Dispatch, f func(*T)) error {
+func applyDecoded[T any](d *Dispatch, f func(*T)) error {
 	v := new(T)
 	err := d.Decode(v)
 	if err == nil {
@@ -90,7 +90,7 @@ func (c *MemoryCache) ready(id balancer.ShardID, r *Ready) {
 		in[g.ID] = true
 	}
 	gone := c.guilds.keys(func(g ID, e *guildEntry) bool {
-		return e.gen == id.Gen && !in[g] && carries(id, g)
+		return e.gen == id.Gen && !in[g] && carriesGuild(id, g)
 	})
 	for _, g := range gone {
 		c.leave(g)
@@ -107,15 +107,15 @@ func (c *MemoryCache) missed(id balancer.ShardID, guild ID) {
 		return
 	}
 	c.guilds.keys(func(g ID, e *guildEntry) bool {
-		if e.gen == id.Gen && carries(id, g) {
+		if e.gen == id.Gen && carriesGuild(id, g) {
 			e.missed = true
 		}
 		return false
 	})
 }
 
-// carries reports whether a guild's events come over the shard.
-func carries(id balancer.ShardID, guild ID) bool {
+// carriesGuild reports whether a guild's events come over the shard.
+func carriesGuild(id balancer.ShardID, guild ID) bool {
 	n, err := strconv.ParseUint(string(guild), 10, 64)
 	return err == nil && (id.Count < 1 || int(n>>22%uint64(id.Count)) == id.Index)
 }

@@ -42,17 +42,17 @@ type CacheConfig struct {
 // stamp, so it cannot be known which is newer. Nor can it of what was deleted
 // before the cache knew it.
 type MemoryCache struct {
-	guilds   *table[ID, guildEntry]
-	channels *table[ID, Channel]
-	roles    *table[ID, Role]
-	members  *table[memberKey, Member]
-	users    *table[ID, User]
+	guilds   *cacheTable[ID, guildEntry]
+	channels *cacheTable[ID, Channel]
+	roles    *cacheTable[ID, Role]
+	members  *cacheTable[memberKey, Member]
+	users    *cacheTable[ID, User]
 
 	// What is gone, so that what is stale does not bring it back. Bounded: it
 	// matters for as long as two generations deliver.
-	deleted *table[ID, struct{}]         // channels and roles
-	left    *table[ID, time.Time]        // guilds: when the bot had joined
-	removed *table[memberKey, time.Time] // members: when they had joined
+	deleted *cacheTable[ID, struct{}]         // channels and roles
+	left    *cacheTable[ID, time.Time]        // guilds: when the bot had joined
+	removed *cacheTable[memberKey, time.Time] // members: when they had joined
 }
 
 type memberKey struct{ guild, user ID }
@@ -79,14 +79,14 @@ func NewMemoryCache(cfg *CacheConfig) *MemoryCache {
 		return n
 	}
 	return &MemoryCache{
-		guilds:   newTable[ID, guildEntry](or(c.Guilds, 10_000)),
-		channels: newTable[ID, Channel](or(c.Channels, 200_000)),
-		roles:    newTable[ID, Role](or(c.Roles, 200_000)),
-		members:  newTable[memberKey, Member](or(c.Members, 100_000)),
-		users:    newTable[ID, User](or(c.Users, 100_000)),
-		deleted:  newTable[ID, struct{}](maxGone),
-		left:     newTable[ID, time.Time](maxGone),
-		removed:  newTable[memberKey, time.Time](maxGone),
+		guilds:   newCacheTable[ID, guildEntry](or(c.Guilds, 10_000)),
+		channels: newCacheTable[ID, Channel](or(c.Channels, 200_000)),
+		roles:    newCacheTable[ID, Role](or(c.Roles, 200_000)),
+		members:  newCacheTable[memberKey, Member](or(c.Members, 100_000)),
+		users:    newCacheTable[ID, User](or(c.Users, 100_000)),
+		deleted:  newCacheTable[ID, struct{}](maxGone),
+		left:     newCacheTable[ID, time.Time](maxGone),
+		removed:  newCacheTable[memberKey, time.Time](maxGone),
 	}
 }
 

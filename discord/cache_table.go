@@ -6,28 +6,28 @@ import (
 	"sync/atomic"
 )
 
-// table is a bounded map of one kind of thing, of which those of one guild can
+// cacheTable is a bounded map of one kind of thing, of which those of one guild can
 // be dropped together. It is divided into stripes with a lock each, so that
 // shards do not wait for each other.
 //
 // A full stripe forgets by the clock algorithm: a hand goes round, passes over
 // what was read since it last came by, and takes the first that was not.
-type table[K comparable, V any] struct {
+type cacheTable[K comparable, V any] struct {
 	seed    maphash.Seed
-	stripes []stripe[K, V]
+	stripes []cacheStripe[K, V]
 }
 
-type stripe[K comparable, V any] struct {
+type cacheStripe[K comparable, V any] struct {
 	max int
 
 	mu     sync.RWMutex // guards what follows
-	at     map[K]*slot[K, V]
-	ring   []*slot[K, V]
+	at     map[K]*cacheSlot[K, V]
+	ring   []*cacheSlot[K, V]
 	hand   int
 	guilds map[ID]map[K]struct{} // what belongs to a guild
 }
 
-type slot[K comparable, V any] struct {
+type cacheSlot[K comparable, V any] struct {
 	key   K
 	guild ID
 	value V
@@ -35,27 +35,27 @@ type slot[K comparable, V any] struct {
 	read  atomic.Bool // since the hand last came by
 }
 
-// newTable returns a table of at most max entries; of none for max < 1.
-func newTable[K comparable, V any](max int) *table[K, V] {
+// newCacheTable returns a table of at most max entries; of none for max < 1.
+func newCacheTable[K comparable, V any](max int) *cacheTable[K, V] {
 	n := min(64, 1+max/256)
 	if max < 1 {
 		n = 1
 	}
-	t := &table[K, V]{seed: maphash.MakeSeed(), stripes: make([]stripe[K, V], n)}
+	t := &cacheTable[K, V]{seed: maphash.MakeSeed(), stripes: make([]cacheStripe[K, V], n)}
 	for i := range t.stripes {
-		t.stripes[i] = stripe[K, V]{max: max / n, at: map[K]*slot[K, V]{}, guilds: map[ID]map[K]struct{}{}}
+		t.stripes[i] = cacheStripe[K, V]{max: max / n, at: map[K]*cacheSlot[K, V]{}, guilds: map[ID]map[K]struct{}{}}
 	}
 	return t
 }
 
-func (t *table[K, V]) stripe(k K) *stripe[K, V] {
+func (t *cacheTable[K, V]) stripe(k K) *cacheStripe[K, V] {
 	if len(t.stripes) == 1 {
 		return &t.stripes[0]
 	}
 	return &t.stripes[maphash.Comparable(t.seed, k)%uint64(len(t.stripes))]
 }
 
-func (t *table[K, V]) get(k K) (v V, ok bool) {
+func (t *cacheTable[K, V]) get(k K) (v V, ok bool) {
 	s := t.stripe(k)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -71,7 +71,7 @@ func (t *table[K, V]) get(k K) (v V, ok bool) {
 
 // change sets k to what f makes of its value, unless f says to leave it. f must
 // be quick: it is called with the stripe locked.
-func (t *table[K, V]) change(k K, guild ID, f func(old V, known bool) (v V, set bool)) {
+func (t *cacheTable[K, V]) change(k K, guild ID, f func(old V, known bool) (v V, set bool)) {
 	s := t.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,15 +89,15 @@ func (t *table[K, V]) change(k K, guild ID, f func(old V, known bool) (v V, set 
 		if known {
 			s.remove(e)
 		}
-		s.add(&slot[K, V]{key: k, guild: guild, value: v})
+		s.add(&cacheSlot[K, V]{key: k, guild: guild, value: v})
 	}
 }
 
-func (t *table[K, V]) put(k K, guild ID, v V) {
+func (t *cacheTable[K, V]) put(k K, guild ID, v V) {
 	t.change(k, guild, func(V, bool) (V, bool) { return v, true })
 }
 
-func (t *table[K, V]) remove(k K) {
+func (t *cacheTable[K, V]) remove(k K) {
 	s := t.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (t *table[K, V]) remove(k K) {
 }
 
 // retain drops what belongs to a guild, except what keep reports true for.
-func (t *table[K, V]) retain(guild ID, keep func(K, V) bool) {
+func (t *cacheTable[K, V]) retain(guild ID, keep func(K, V) bool) {
 	for i := range t.stripes {
 		s := &t.stripes[i]
 		s.mu.Lock()
@@ -120,12 +120,12 @@ func (t *table[K, V]) retain(guild ID, keep func(K, V) bool) {
 	}
 }
 
-func (t *table[K, V]) drop(guild ID) {
+func (t *cacheTable[K, V]) drop(guild ID) {
 	t.retain(guild, func(K, V) bool { return false })
 }
 
 // keys returns those whose value f reports true for; f may change the value.
-func (t *table[K, V]) keys(f func(K, *V) bool) []K {
+func (t *cacheTable[K, V]) keys(f func(K, *V) bool) []K {
 	var found []K
 	for i := range t.stripes {
 		s := &t.stripes[i]
@@ -141,7 +141,7 @@ func (t *table[K, V]) keys(f func(K, *V) bool) []K {
 }
 
 // add puts a new entry into the ring, in place of another one if it is full.
-func (s *stripe[K, V]) add(e *slot[K, V]) {
+func (s *cacheStripe[K, V]) add(e *cacheSlot[K, V]) {
 	if len(s.ring) < s.max {
 		e.index = len(s.ring)
 		s.ring = append(s.ring, e)
@@ -164,7 +164,7 @@ func (s *stripe[K, V]) add(e *slot[K, V]) {
 }
 
 // remove takes an entry out of the ring, and puts the last one in its place.
-func (s *stripe[K, V]) remove(e *slot[K, V]) {
+func (s *cacheStripe[K, V]) remove(e *cacheSlot[K, V]) {
 	s.forget(e)
 	end := len(s.ring) - 1
 	s.ring[e.index] = s.ring[end]
@@ -177,7 +177,7 @@ func (s *stripe[K, V]) remove(e *slot[K, V]) {
 }
 
 // forget takes an entry out of all but the ring.
-func (s *stripe[K, V]) forget(e *slot[K, V]) {
+func (s *cacheStripe[K, V]) forget(e *cacheSlot[K, V]) {
 	delete(s.at, e.key)
 	if of := s.guilds[e.guild]; of != nil {
 		delete(of, e.key)

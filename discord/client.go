@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ type ClientConfig struct {
 	Transport Config
 
 	// Balancer.ChannelsPerShard is how many guilds a shard may have, default
-	// 1000, at most 2500; MaxShardCount how many shards there may be, default 16.
+	// 1000, at most 2500; MaxShardCount how many shards there may be, default
+	// 16. Its Logger is by default Transport's.
 	Balancer balancer.Config
 
 	// Shards is the number of shards to start with. Default: that of the stored
@@ -27,8 +29,6 @@ type ClientConfig struct {
 	// SaveEvery is how often sessions are stored; default 2 s. What was
 	// acknowledged since comes again after a crash; a stop saves at its end.
 	SaveEvery time.Duration
-
-	Cache Cache // is shown every event before the Handler; default: none
 }
 
 // Client is one bot: a [Transport] and a [balancer.Balancer], and what a bot
@@ -63,6 +63,9 @@ func NewClient(token TokenFunc, cfg *ClientConfig) *Client {
 		c.cfg.Balancer.MaxShardCount = 16
 	}
 	c.t = New(token, &c.cfg.Transport)
+	if reflect.ValueOf(c.cfg.Balancer.Logger).IsZero() {
+		c.cfg.Balancer.Logger = c.t.cfg.Logger
+	}
 	bc := c.t.Balancer(&c.cfg.Balancer)
 	c.per, c.most = bc.ChannelsPerShard, bc.MaxShardCount
 	c.b = balancer.New(c.t, bc)
@@ -94,13 +97,6 @@ func (c *Client) Run(ctx context.Context, h balancer.Handler) error {
 	}
 	if err := c.b.Resize(n); err != nil {
 		return err
-	}
-	if cache := c.cfg.Cache; cache != nil {
-		inner := h
-		h = func(ctx context.Context, e balancer.Event) {
-			cache.Apply(ctx, e)
-			inner(ctx, e)
-		}
 	}
 	within, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -122,9 +122,7 @@ func (c *conn) payload() ([]byte, error) {
 // next begins the next message.
 func (c *conn) next() (io.Reader, error) {
 	_, r, err := c.ws.NextReader()
-	if c.sock.whole > 0 {
-		c.sock.whole--
-	}
+	c.sock.whole-- // below 0 while the rest of it is yet to arrive
 	return r, err
 }
 

@@ -42,8 +42,8 @@ func (d *Dispatch) Decode(into any) (err error) {
 	if len(d.Data) == 0 || string(d.Data) == "null" {
 		return d.undecoded(into, errNoData)
 	}
-	// Unmarshal copies every string: nothing refers to Data when it has returned.
-	// UnmarshalNoEscape and the zero-copy options would alias it.
+	// Each decoded string is a copy, so nothing refers to Data afterwards. It would
+	// with DecodeNoCopyString.
 	if err := json.Unmarshal(d.Data, into); err != nil {
 		return d.undecoded(into, err)
 	}

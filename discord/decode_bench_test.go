@@ -7,8 +7,8 @@ import (
 	"github.com/goccy/go-json"
 )
 
-// messageCreate is a message as guilds have them, made up.
-const messageCreate = `{"type":19,"tts":false,"timestamp":"2026-03-01T12:00:00.123000+00:00","pinned":false,"nonce":"1212345678901234567",` +
+// messageCreateJSON is a message as guilds have them, made up.
+const messageCreateJSON = `{"type":19,"tts":false,"timestamp":"2026-03-01T12:00:00.123000+00:00","pinned":false,"nonce":"1212345678901234567",` +
 	`"mentions":[{"username":"ada","public_flags":0,"id":"81384788765712384","global_name":"Ada","discriminator":"0","clan":null,"avatar_decoration_data":null,"avatar":"a0123456789abcdef0123456789abcde"}],` +
 	`"mention_roles":["41771983423143936"],"mention_everyone":false,` +
 	`"message_reference":{"type":0,"message_id":"1212345678901234000","guild_id":"197038439483310086","channel_id":"197038439483310099"},` +
@@ -18,7 +18,7 @@ const messageCreate = `{"type":19,"tts":false,"timestamp":"2026-03-01T12:00:00.1
 	`"channel_type":0,"channel_id":"197038439483310099","author":{"username":"grace","public_flags":64,"id":"80351110224678912","global_name":"Grace","discriminator":"0","clan":null,"avatar":"b0123456789abcdef0123456789abcde"},"attachments":[],"guild_id":"197038439483310086"}`
 
 func BenchmarkDecodeMessageCreate(b *testing.B) {
-	d := Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreate)}
+	d := Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreateJSON)}
 	for name, decode := range map[string]func(*Message) error{
 		"Decode":        func(m *Message) error { return d.Decode(m) },
 		"goccy":         func(m *Message) error { return json.Unmarshal(d.Data, m) },

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// types are the structs that events are decoded into.
-var types = map[string]func() any{
+// decodeTypes are the structs that events are decoded into.
+var decodeTypes = map[string]func() any{
 	"READY":                func() any { return new(Ready) },
 	"MESSAGE_CREATE":       func() any { return new(Message) },
 	"MESSAGE_DELETE":       func() any { return new(MessageDelete) },
@@ -34,7 +34,7 @@ var types = map[string]func() any{
 }
 
 func TestDecodeMessage(t *testing.T) {
-	d := &Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreate)}
+	d := &Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreateJSON)}
 	var m Message
 	if err := d.Decode(&m); err != nil {
 		t.Fatal(err)
@@ -68,33 +68,33 @@ func TestDecodeKeepsNothing(t *testing.T) {
 		Mention []string        `json:"mention_roles"`
 	}
 	into := []any{&Message{}, &strs, new(any), new(json.RawMessage)}
-	raw := []byte(`{"op":0,"d":` + messageCreate + `}`)
+	raw := []byte(`{"op":0,"d":` + messageCreateJSON + `}`)
 	d := &Dispatch{Type: "MESSAGE_CREATE", Raw: raw, Data: raw[len(`{"op":0,"d":`) : len(raw)-1]}
 	var before []string
 	for _, v := range into {
 		if err := d.Decode(v); err != nil {
 			t.Fatal(err)
 		}
-		before = append(before, print(t, v))
+		before = append(before, printed(t, v))
 	}
 	for i := range raw {
 		raw[i] = '#'
 	}
 	// Other decodings use the decoder's own memory again.
 	for range 100 {
-		other := &Dispatch{Data: []byte(strings.NewReplacer("ada", "zzz", "grace", "zzzzz", "2123", "7777").Replace(messageCreate))}
+		other := &Dispatch{Data: []byte(strings.NewReplacer("ada", "zzz", "grace", "zzzzz", "2123", "7777").Replace(messageCreateJSON))}
 		if err := other.Decode(new(Message)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, v := range into {
-		if after := print(t, v); after != before[i] {
+		if after := printed(t, v); after != before[i] {
 			t.Errorf("%T changed with the event's memory:\n%s\nwas\n%s", v, after, before[i])
 		}
 	}
 }
 
-func print(t *testing.T, v any) string {
+func printed(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -103,8 +103,8 @@ func print(t *testing.T, v any) string {
 	return string(b)
 }
 
-// odd is what a broken peer might send as d.
-var odd = []string{
+// oddData is what a broken peer might send as d.
+var oddData = []string{
 	``, ` `, `null`, ` null`, `nul`, `n`, `t`, `tru`, `-`, `0`, `1e999`, `""`, `"`, `"\`, `"\u`, `"\ud8`, `[`, `[]`, `[[`, `{`, `{"`, `{"\`, `{"\u`, `{"id`, `{"id"`,
 	`{"id":`, `{"id":"`, `{"id":"\`, `{"id":1`, `{"id":1}`, `{"id":-}`, `{"id":1.5}`, `{"id":{}}`, `{"id":[]}`, `{"id":true}`, `{"id":null}`, `{"id":"\ud800"}`, `{"id":"1",}`, `{,}`, `{"a":1}}`,
 	`{"author":null}`, `{"author":[]}`, `{"author":"x"}`, `{"roles":null}`, `{"roles":{}}`, `{"roles":[null]}`, `{"mentions":[{"id":1},{"id":"2"},null]}`, `{"timestamp":""}`, `{"timestamp":0}`,
@@ -116,8 +116,8 @@ var odd = []string{
 // Whatever is sent, there is an error or none, and no panic; one bad event does
 // not spoil those after it.
 func TestDecodeOdd(t *testing.T) {
-	for _, data := range odd {
-		for name, into := range types {
+	for _, data := range oddData {
+		for name, into := range decodeTypes {
 			d := &Dispatch{Type: name, Data: []byte(data)}
 			err := d.Decode(into())
 			if err == nil && !json.Valid(d.Data) {
@@ -129,12 +129,12 @@ func TestDecodeOdd(t *testing.T) {
 			}
 		}
 		var m Message
-		if err := (&Dispatch{Data: []byte(messageCreate)}).Decode(&m); err != nil || m.Author.Name() != "Grace" {
+		if err := (&Dispatch{Data: []byte(messageCreateJSON)}).Decode(&m); err != nil || m.Author.Name() != "Grace" {
 			t.Fatalf("after %.40q: %v", data, err)
 		}
 	}
 	for _, into := range []any{nil, Message{}, (*Message)(nil), 5, make(chan int), func() {}, new(func())} {
-		if err := (&Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreate)}).Decode(into); err == nil {
+		if err := (&Dispatch{Type: "MESSAGE_CREATE", Data: []byte(messageCreateJSON)}).Decode(into); err == nil {
 			t.Errorf("Decode into %T: no error", into)
 		}
 	}
@@ -143,13 +143,13 @@ func TestDecodeOdd(t *testing.T) {
 	}
 }
 
-type panics struct{}
+type panicking struct{}
 
-func (*panics) UnmarshalJSON([]byte) error { panic("on purpose") }
+func (*panicking) UnmarshalJSON([]byte) error { panic("on purpose") }
 
 func TestDecodePanic(t *testing.T) {
-	err := (&Dispatch{Type: "TYPING_START", Data: []byte("{}")}).Decode(new(panics))
-	want := "discord: decode TYPING_START into *discord.panics: decoder panicked: on purpose"
+	err := (&Dispatch{Type: "TYPING_START", Data: []byte("{}")}).Decode(new(panicking))
+	want := "discord: decode TYPING_START into *discord.panicking: decoder panicked: on purpose"
 	if err == nil || err.Error() != want {
 		t.Errorf("Decode = %v, want %s", err, want)
 	}
@@ -204,7 +204,7 @@ func TestInteractionToken(t *testing.T) {
 	if i.Token.Reveal() != "hush-hush" || i.Sender().Name() != "ada" || string(i.Data) != `{"name":"ping"}` {
 		t.Errorf("decoded %+v", i)
 	}
-	for _, s := range []string{fmt.Sprintf("%v %+v %#v", i, i, i), print(t, i)} {
+	for _, s := range []string{fmt.Sprintf("%v %+v %#v", i, i, i), printed(t, i)} {
 		if strings.Contains(s, "hush") {
 			t.Errorf("the token is in %s", s)
 		}
@@ -216,15 +216,15 @@ func TestInteractionToken(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range odd {
+	for _, s := range oddData {
 		if len(s) < 1000 {
 			f.Add([]byte(s))
 		}
 	}
-	f.Add([]byte(messageCreate))
-	f.Add([]byte(guildCreate))
+	f.Add([]byte(messageCreateJSON))
+	f.Add([]byte(guildCreateJSON))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for name, into := range types {
+		for name, into := range decodeTypes {
 			d := &Dispatch{Type: name, Data: data}
 			err := d.Decode(into())
 			if err == nil && !json.Valid(data) {

@@ -2,6 +2,7 @@ package discord_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,8 +32,16 @@ func config(s *discordtest.Server) discord.Config {
 	return discord.Config{
 		API: apiBase, HTTPClient: s.HTTPClient(), DialContext: s.DialContext,
 		Intents: discord.IntentsChat | discord.IntentGuildMessageTyping | discord.IntentGuildMessageReactions,
-		Logger:  zerolog.New(zerolog.NewTestWriter(nil)).Level(zerolog.Disabled),
+		Logger:  logger(),
 	}
+}
+
+// logger is silent unless CHATSHARD_LOG is set.
+func logger() zerolog.Logger {
+	if os.Getenv("CHATSHARD_LOG") == "" {
+		return zerolog.Nop()
+	}
+	return zerolog.New(os.Stderr)
 }
 
 // start runs a bot.

@@ -95,13 +95,13 @@ func (h *Handlers) handle(ctx context.Context, e balancer.Event) bool {
 	case *Dispatch:
 		return d != nil && h.dispatch(ctx, e, d)
 	case balancer.Up:
-		return told(h.Up, ctx, e, d)
+		return callWith(h.Up, ctx, e, d)
 	case balancer.Down:
-		return told(h.Down, ctx, e, d)
+		return callWith(h.Down, ctx, e, d)
 	case balancer.Gap:
-		return told(h.Gap, ctx, e, d)
+		return callWith(h.Gap, ctx, e, d)
 	case balancer.Settled:
-		return as(h.Settled, ctx, e)
+		return callPlain(h.Settled, ctx, e)
 	}
 	return false
 }
@@ -109,66 +109,66 @@ func (h *Handlers) handle(ctx context.Context, e balancer.Event) bool {
 func (h *Handlers) dispatch(ctx context.Context, e balancer.Event, d *Dispatch) bool {
 	switch d.Type {
 	case "MESSAGE_CREATE":
-		return decoded(h, h.Message, ctx, e, d)
+		return callDecoded(h, h.Message, ctx, e, d)
 	case "MESSAGE_UPDATE":
-		return decoded(h, h.MessageUpdate, ctx, e, d)
+		return callDecoded(h, h.MessageUpdate, ctx, e, d)
 	case "MESSAGE_DELETE":
-		return decoded(h, h.MessageDelete, ctx, e, d)
+		return callDecoded(h, h.MessageDelete, ctx, e, d)
 	case "MESSAGE_DELETE_BULK":
-		return decoded(h, h.MessageDeleteBulk, ctx, e, d)
+		return callDecoded(h, h.MessageDeleteBulk, ctx, e, d)
 	case "MESSAGE_REACTION_ADD":
-		return decoded(h, h.ReactionAdd, ctx, e, d)
+		return callDecoded(h, h.ReactionAdd, ctx, e, d)
 	case "MESSAGE_REACTION_REMOVE":
-		return decoded(h, h.ReactionRemove, ctx, e, d)
+		return callDecoded(h, h.ReactionRemove, ctx, e, d)
 	case "TYPING_START":
-		return decoded(h, h.Typing, ctx, e, d)
+		return callDecoded(h, h.Typing, ctx, e, d)
 	case "PRESENCE_UPDATE":
-		return decoded(h, h.Presence, ctx, e, d)
+		return callDecoded(h, h.Presence, ctx, e, d)
 	case "VOICE_STATE_UPDATE":
-		return decoded(h, h.VoiceState, ctx, e, d)
+		return callDecoded(h, h.VoiceState, ctx, e, d)
 	case "INTERACTION_CREATE":
-		return decoded(h, h.Interaction, ctx, e, d)
+		return callDecoded(h, h.Interaction, ctx, e, d)
 	case "READY":
-		return decoded(h, h.Ready, ctx, e, d)
+		return callDecoded(h, h.Ready, ctx, e, d)
 	case "RESUMED":
-		return as(h.Resumed, ctx, e)
+		return callPlain(h.Resumed, ctx, e)
 	case "GUILD_CREATE":
 		if d.Backfill {
-			return decoded(h, h.GuildAvailable, ctx, e, d)
+			return callDecoded(h, h.GuildAvailable, ctx, e, d)
 		}
-		return decoded(h, h.GuildJoin, ctx, e, d)
+		return callDecoded(h, h.GuildJoin, ctx, e, d)
 	case "GUILD_UPDATE":
-		return decoded(h, h.GuildUpdate, ctx, e, d)
+		return callDecoded(h, h.GuildUpdate, ctx, e, d)
 	case "GUILD_DELETE":
 		return h.guildDelete(ctx, e, d)
 	case "GUILD_ROLE_CREATE":
-		return decoded(h, h.RoleCreate, ctx, e, d)
+		return callDecoded(h, h.RoleCreate, ctx, e, d)
 	case "GUILD_ROLE_UPDATE":
-		return decoded(h, h.RoleUpdate, ctx, e, d)
+		return callDecoded(h, h.RoleUpdate, ctx, e, d)
 	case "GUILD_ROLE_DELETE":
-		return decoded(h, h.RoleDelete, ctx, e, d)
+		return callDecoded(h, h.RoleDelete, ctx, e, d)
 	case "CHANNEL_CREATE":
-		return decoded(h, h.ChannelCreate, ctx, e, d)
+		return callDecoded(h, h.ChannelCreate, ctx, e, d)
 	case "CHANNEL_UPDATE":
-		return decoded(h, h.ChannelUpdate, ctx, e, d)
+		return callDecoded(h, h.ChannelUpdate, ctx, e, d)
 	case "CHANNEL_DELETE":
-		return decoded(h, h.ChannelDelete, ctx, e, d)
+		return callDecoded(h, h.ChannelDelete, ctx, e, d)
 	case "THREAD_CREATE":
-		return decoded(h, h.ThreadCreate, ctx, e, d)
+		return callDecoded(h, h.ThreadCreate, ctx, e, d)
 	case "THREAD_UPDATE":
-		return decoded(h, h.ThreadUpdate, ctx, e, d)
+		return callDecoded(h, h.ThreadUpdate, ctx, e, d)
 	case "THREAD_DELETE":
-		return decoded(h, h.ThreadDelete, ctx, e, d)
+		return callDecoded(h, h.ThreadDelete, ctx, e, d)
 	case "GUILD_MEMBER_ADD":
-		return decoded(h, h.MemberAdd, ctx, e, d)
+		return callDecoded(h, h.MemberAdd, ctx, e, d)
 	case "GUILD_MEMBER_UPDATE":
-		return decoded(h, h.MemberUpdate, ctx, e, d)
+		return callDecoded(h, h.MemberUpdate, ctx, e, d)
 	case "GUILD_MEMBER_REMOVE":
-		return decoded(h, h.MemberRemove, ctx, e, d)
+		return callDecoded(h, h.MemberRemove, ctx, e, d)
 	case "GUILD_MEMBERS_CHUNK":
-		return decoded(h, h.MembersChunk, ctx, e, d)
+		return callDecoded(h, h.MembersChunk, ctx, e, d)
 	case "RATE_LIMITED":
-		return decoded(h, h.RateLimited, ctx, e, d)
+		return callDecoded(h, h.RateLimited, ctx, e, d)
 	}
 	return false
 }
@@ -188,7 +188,7 @@ func (h *Handlers) guildDelete(ctx context.Context, e balancer.Event, d *Dispatc
 	if g.Unavailable {
 		f = h.GuildUnavailable
 	}
-	return told(f, ctx, e, &g)
+	return callWith(f, ctx, e, &g)
 }
 
 func (h *Handlers) invalid(ctx context.Context, e balancer.Event, err error) {
@@ -197,7 +197,7 @@ func (h *Handlers) invalid(ctx context.Context, e balancer.Event, err error) {
 	}
 }
 
-func decoded[T any](h *Handlers, f func(context.Context, balancer.Event, *T), ctx context.Context, e balancer.Event, d *Dispatch) bool {
+func callDecoded[T any](h *Handlers, f func(context.Context, balancer.Event, *T), ctx context.Context, e balancer.Event, d *Dispatch) bool {
 	if f == nil {
 		return false
 	}
@@ -210,7 +210,7 @@ func decoded[T any](h *Handlers, f func(context.Context, balancer.Event, *T), ct
 	return true
 }
 
-func told[T any](f func(context.Context, balancer.Event, T), ctx context.Context, e balancer.Event, v T) bool {
+func callWith[T any](f func(context.Context, balancer.Event, T), ctx context.Context, e balancer.Event, v T) bool {
 	if f == nil {
 		return false
 	}
@@ -218,7 +218,7 @@ func told[T any](f func(context.Context, balancer.Event, T), ctx context.Context
 	return true
 }
 
-func as(f func(context.Context, balancer.Event), ctx context.Context, e balancer.Event) bool {
+func callPlain(f func(context.Context, balancer.Event), ctx context.Context, e balancer.Event) bool {
 	if f == nil {
 		return false
 	}

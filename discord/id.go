@@ -13,8 +13,8 @@ import (
 // ID is a snowflake in decimal, "" if there is none (reference, "Snowflakes").
 type ID string
 
-// epoch is the first second of 2015, where snowflakes begin, in milliseconds.
-const epoch = 1420070400000
+// idEpoch is the first second of 2015, where snowflakes begin, in milliseconds.
+const idEpoch = 1420070400000
 
 // Time returns when the ID was made, to the millisecond: the zero Time if it is
 // not a snowflake.
@@ -23,7 +23,7 @@ func (id ID) Time() time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(n>>22) + epoch)
+	return time.UnixMilli(int64(n>>22) + idEpoch)
 }
 
 // UnmarshalJSON takes a string, a whole number or null.

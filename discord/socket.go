@@ -22,7 +22,7 @@ type socket struct {
 	buf  *[socketBytes]byte // nil: nothing was read ahead
 	r, w int
 
-	whole int    // messages, and frames that end the connection, which have arrived whole and were not taken
+	whole int    // messages, and frames that end the connection, which have arrived whole, less those taken
 	walk  walker // at the end of what was read
 
 	broken  error // of the filler, told when all before it was read
@@ -90,7 +90,7 @@ func (s *socket) more() error {
 // await waits until a message is there, whole or so large that the library may
 // begin to read it. It returns errWoken if wake was called.
 func (s *socket) await() error {
-	for s.whole == 0 && s.r == s.w {
+	for s.whole <= 0 && s.r == s.w {
 		if err := s.more(); err != nil {
 			return err
 		}

@@ -1,0 +1,122 @@
+package discord_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/discord"
+	"github.com/chatshard/chatshard/discord/discordtest"
+)
+
+// chat publishes messages to guilds chosen at random, for a time.
+func chat(s *discordtest.Server, rnd *rand.Rand, d, every time.Duration) {
+	guilds := s.Guilds("")
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(every) {
+		g := guilds[rnd.IntN(len(guilds))]
+		switch rnd.IntN(10) {
+		case 0:
+			s.Publish("", g, discordtest.Typing(discordtest.Channel(g, 0), "user"))
+		case 1:
+			s.Publish("", 0, discordtest.DM("user", "hello"))
+		default:
+			s.Publish("", g, discordtest.Message(discordtest.Channel(g, 0), "user", "hello"))
+		}
+	}
+}
+
+func newServer(b discordtest.Bot) *discordtest.Server {
+	return discordtest.New(&discordtest.Config{Bots: []discordtest.Bot{b}, GuildDelay: 2 * time.Second})
+}
+
+// TestReshard goes from and to any number of shards under traffic. Each new
+// shard costs one IDENTIFY, and nothing is lost, doubled or out of order.
+func TestReshard(t *testing.T) {
+	for _, c := range []struct{ from, to, keys int }{
+		{1, 2, 1}, {2, 3, 1}, {4, 16, 16}, {16, 5, 4}, {4, 6, 16}, {3, 3, 1},
+	} {
+		t.Run(fmt.Sprintf("%d to %d", c.from, c.to), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rnd := rand.New(rand.NewPCG(uint64(c.from), uint64(c.to)))
+				s := newServer(discordtest.Bot{GuildCount: 200, MaxConcurrency: c.keys})
+				defer s.Close()
+				j := s.Judge()
+				f := start(t, s, j, &discord.ClientConfig{Shards: c.from, ReshardAt: -1})
+				time.Sleep(time.Duration(c.from/c.keys+1)*6*time.Second + 5*time.Second)
+				chat(s, rnd, 10*time.Second, 10*time.Millisecond)
+				if err := f.Resize(t.Context(), c.to); err != nil {
+					t.Fatal(err)
+				}
+				chat(s, rnd, time.Duration(c.to/c.keys+1)*6*time.Second+40*time.Second, 10*time.Millisecond)
+				time.Sleep(5 * time.Second)
+				clean(t, s, j)
+				want := int64(c.from + c.to)
+				if c.from == c.to {
+					want = int64(c.from)
+				}
+				if b := s.Stats().Bots[0]; b.Identifies != want || b.Conns != c.to {
+					t.Errorf("%d identifies and %d connections, want %d and %d", b.Identifies, b.Conns, want, c.to)
+				}
+				f.stop()
+			})
+		})
+	}
+}
+
+// TestReshardMany grows one shard to 1,024 with the budget of a large bot.
+func TestReshardMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rnd := rand.New(rand.NewPCG(1, 1024))
+		s := newServer(discordtest.Bot{GuildCount: 2000, MaxConcurrency: 16, IdentifyTotal: 3000, RecommendedShards: 1})
+		defer s.Close()
+		j := s.Judge()
+		f := start(t, s, j, &discord.ClientConfig{Shards: 1, ReshardAt: -1, Balancer: balancer.Config{ChannelsPerShard: 2500, MaxShardCount: 1024}})
+		time.Sleep(10 * time.Second)
+		if err := f.Resize(t.Context(), 1024); err != nil {
+			t.Fatal(err)
+		}
+		chat(s, rnd, 400*time.Second, 100*time.Millisecond)
+		time.Sleep(5 * time.Second)
+		clean(t, s, j)
+		if b := s.Stats().Bots[0]; b.Identifies != 1025 || b.Conns != 1024 {
+			t.Errorf("%d identifies and %d connections, want 1025 and 1024", b.Identifies, b.Conns)
+		}
+		f.stop()
+	})
+}
+
+// clean checks that all that was sent was received, once and in order, and
+// that no rule was broken.
+func clean(t *testing.T, s *discordtest.Server, j *discordtest.Judge) discordtest.Verdict {
+	t.Helper()
+	synctest.Wait()
+	v := j.Verdict()
+	if v.Sent == 0 || v.Lost+v.Doubled+v.OutOfOrder != 0 {
+		t.Errorf("verdict %+v\n%v", v, v.Offences)
+	}
+	for _, x := range s.Violations() {
+		t.Errorf("violation: %v", x)
+	}
+	return v
+}
+
+func TestReshardBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 50, IdentifyRemaining: 60})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Shards: 1, ReshardAt: -1})
+		defer f.stop()
+		time.Sleep(10 * time.Second)
+		var be *discord.BudgetError
+		if err := f.Resize(t.Context(), 16); !errors.As(err, &be) || be.Want != 16 || be.Reset.IsZero() {
+			t.Errorf("Resize(16) = %v, want a BudgetError with the time of the reset", err)
+		}
+		if err := f.Resize(t.Context(), 5); err != nil {
+			t.Errorf("Resize(5) = %v", err)
+		}
+	})
+}
