@@ -111,10 +111,12 @@ func (b *bot) join(id uint64) (g *guild, fresh bool) {
 }
 
 // isToken reports whether t is the bot's token, with or without "Bot ".
+// discord.js cuts "bot" off the beginning of any token, "bot-token" included.
 func (b *bot) isToken(t string) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return strings.TrimPrefix(t, "Bot ") == b.token
+	t = strings.TrimPrefix(t, "Bot ")
+	return t == b.token || len(b.token) > 4 && strings.EqualFold(b.token[:3], "bot") && t == strings.TrimLeft(b.token[3:], " ")
 }
 
 // byToken returns the bot that has the token, or nil.

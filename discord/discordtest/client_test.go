@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // standard library's where that has one.
 type client struct {
 	t    testing.TB
+	s    *Server
 	ws   *websocket.Conn
 	mode string
 	z    io.Reader
@@ -88,7 +90,9 @@ func dialURL(t testing.TB, s *Server, url, mode string) *client {
 
 func tryDial(t testing.TB, s *Server, url, mode string) (*client, error) {
 	d := websocket.Dialer{NetDialContext: s.DialContext, TLSClientConfig: &tls.Config{RootCAs: s.CertPool()}}
-	url += "/?encoding=json&v=10"
+	if !strings.Contains(url, "?") {
+		url += "/?encoding=json&v=10"
+	}
 	if mode != "" && mode != "payload" {
 		url += "&compress=" + mode
 	}
@@ -96,7 +100,7 @@ func tryDial(t testing.TB, s *Server, url, mode string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{t: t, ws: ws, mode: mode}
+	c := &client{t: t, s: s, ws: ws, mode: mode}
 	t.Cleanup(func() { c.drop() })
 	return c, nil
 }
@@ -235,6 +239,7 @@ func (c *client) ask(token string, shard, count int, intents uint64) {
 func (c *client) resume(old *client) {
 	c.t.Helper()
 	c.await(opHello, "")
+	c.ready, c.seq = old.ready, old.seq
 	c.send(fmt.Sprintf(`{"op":6,"d":{"token":"Bot bot-token","session_id":%q,"seq":%d}}`, old.ready.Session, old.seq))
 }
 
@@ -251,3 +256,28 @@ func (c *client) close(code int) {
 }
 
 func now() time.Time { return time.Now() }
+
+// inflateAll inflates n bytes of a stream.
+func inflateAll(t *testing.T, name string, wire []byte, n int) []byte {
+	t.Helper()
+	var r io.Reader
+	var err error
+	if name == "zstd-stream" {
+		var d *zstd.Decoder
+		d, err = zstd.NewReader(bytes.NewReader(wire), zstd.WithDecoderMaxWindow(256<<10))
+		if err == nil {
+			defer d.Close()
+			r = d
+		}
+	} else {
+		r, err = zlib.NewReader(bytes.NewReader(wire))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]byte, n)
+	if _, err := io.ReadFull(r, out); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return out
+}

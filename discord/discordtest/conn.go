@@ -133,9 +133,6 @@ func (c *conn) violate(kind ViolationKind, detail string) {
 	c.s.violate(kind, b, shard, detail)
 }
 
-// gone reports that no message will be written any more. The caller holds c.mu.
-func (c *conn) gone() bool { return c.dumb || c.closing || c.ended }
-
 // dispatch queues an event. It never blocks.
 func (c *conn) dispatch(x *session, p *payload, seq uint64) {
 	c.mu.Lock()
@@ -157,6 +154,12 @@ func (c *conn) add(it item) {
 	}
 	if c.wire.delay > 0 {
 		it.at = time.Now().Add(c.wire.delay)
+	}
+	if c.wire.coalesce > 0 { // with the first that waits
+		it.at = time.Now().Add(c.wire.coalesce)
+		if len(c.queue) > 0 {
+			it.at = c.queue[0].at
+		}
 	}
 	c.queue = append(c.queue, it)
 	if len(c.queue) > c.s.cfg.SendQueue {

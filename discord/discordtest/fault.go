@@ -2,6 +2,7 @@ package discordtest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -111,14 +112,14 @@ type Target struct {
 type chaos struct {
 	mu      sync.Mutex // guards all below
 	waiting []*standing
-	fresh   wireFaults // what every new gateway connection has
 }
 
 // standing is a fault that waits for what it fits.
 type standing struct {
 	Fault
 	Target
-	left int // negative: always
+	left  int       // negative: always
+	until time.Time // zero: until Heal
 }
 
 // wireFaults are the faults of single messages.
@@ -145,7 +146,7 @@ func (s *Server) Inject(f Fault, t Target) int {
 		}
 		s.chaos.mu.Lock()
 		defer s.chaos.mu.Unlock()
-		s.chaos.waiting = append(s.chaos.waiting, &standing{f, t, left})
+		s.chaos.waiting = append(s.chaos.waiting, &standing{Fault: f, Target: t, left: left})
 		return 0
 	}
 	n := 0
@@ -162,7 +163,7 @@ func (s *Server) Inject(f Fault, t Target) int {
 // silent already.
 func (s *Server) Heal() {
 	s.chaos.mu.Lock()
-	s.chaos.waiting, s.chaos.fresh = nil, wireFaults{}
+	s.chaos.waiting = nil
 	s.chaos.mu.Unlock()
 	for _, c := range s.live() {
 		c.mu.Lock()
@@ -198,6 +199,10 @@ func (s *Server) fits(c *conn, t Target) bool {
 // take returns the waiting faults that fit.
 func (s *Server) take(fit func(*standing) bool) []Fault {
 	s.chaos.mu.Lock()
+	now := time.Now()
+	if slices.ContainsFunc(s.chaos.waiting, func(w *standing) bool { return w.left == 0 || reached(w.until, now) }) {
+		s.chaos.waiting = slices.DeleteFunc(slices.Clone(s.chaos.waiting), func(w *standing) bool { return w.left == 0 || reached(w.until, now) })
+	}
 	waiting := s.chaos.waiting
 	s.chaos.mu.Unlock()
 	var hits []Fault

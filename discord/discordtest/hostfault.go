@@ -21,7 +21,7 @@ func (s *Server) hostSpoilsTLS(c *conn) bool {
 // hostFault does to a request what its host suffers from, and reports whether
 // that was all.
 func (s *Server) hostFault(c *conn, r *http.Request) bool {
-	for _, f := range s.take(func(w *standing) bool {
+	hits := s.take(func(w *standing) bool {
 		switch w.Kind {
 		case Refused, Unavailable, BlackHole:
 		case BadTLS:
@@ -32,18 +32,19 @@ func (s *Server) hostFault(c *conn, r *http.Request) bool {
 			return false
 		}
 		return strings.HasSuffix(r.URL.Path, w.Path) && s.fits(c, w.Target)
-	}) {
-		switch f.Kind {
-		case Unavailable:
-			code := f.Code
-			or(&code, http.StatusServiceUnavailable)
-			fmt.Fprintf(c.nc, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", code, http.StatusText(code))
-		case BlackHole:
-			c.raw.awaitClose()
-		default:
-			c.end(reset)
-		}
-		return true
+	})
+	if len(hits) == 0 {
+		return false
 	}
-	return false
+	switch f := hits[0]; f.Kind {
+	case Unavailable:
+		code := f.Code
+		or(&code, http.StatusServiceUnavailable)
+		fmt.Fprintf(c.nc, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", code, http.StatusText(code))
+	case BlackHole:
+		c.raw.awaitClose()
+	default:
+		c.end(reset)
+	}
+	return true
 }

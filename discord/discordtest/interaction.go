@@ -35,6 +35,9 @@ func (s *Server) interaction(e *Event, g *guild, b *bot, channel uint64, id ID, 
 	i := &interaction{token: "i" + s.newSessionID(), g: g, channel: channel, b: b}
 	i.ID, i.Guild, i.Sent = id, g.id, now
 	s.rest.mu.Lock()
+	if len(s.rest.interactions) == maxPosts {
+		clear(s.rest.interactions)
+	}
 	s.rest.interactions[id] = i
 	s.rest.mu.Unlock()
 	user := appendUser(nil, UserID(e.User), e.User, false)
@@ -48,7 +51,8 @@ func (s *Server) interaction(e *Event, g *guild, b *bot, channel uint64, id ID, 
 		quote(i.token), who, id, quote(e.Content), quoteID(hash(e.Content)&(1<<62-1)), place, quoteID(channel), quoteID(b.ApplicationID))
 }
 
-// Interactions returns what became of the interactions, oldest first.
+// Interactions returns what became of the interactions, oldest first; of the
+// last 100,000 at most.
 func (s *Server) Interactions() []InteractionRecord {
 	s.rest.mu.Lock()
 	defer s.rest.mu.Unlock()

@@ -218,7 +218,9 @@ func (a *restAPI) commands(w http.ResponseWriter, r *http.Request, b *bot) {
 	send(w, http.StatusOK, "%s", out)
 }
 
-func (a *restAPI) noCommands(w http.ResponseWriter, r *http.Request, b *bot) { send(w, http.StatusOK, "[]") }
+func (a *restAPI) noCommands(w http.ResponseWriter, r *http.Request, b *bot) {
+	send(w, http.StatusOK, "[]")
+}
 
 // The limits of one channel or webhook, which are not documented but seen by
 // users, and of one bot.
