@@ -1,6 +1,7 @@
 package discord
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -49,6 +50,7 @@ type Identifier struct {
 	log   zerolog.Logger
 
 	commit chan struct{} // holds a token while nobody reads and writes the Store
+	text   []byte        // what known was read from or written as; whose turn commit says it is
 
 	mu      sync.Mutex // guards all below; never held while waiting or in the Store
 	known   ledger     // as of the last reading of the Store
@@ -264,10 +266,12 @@ func (i *Identifier) change(ctx context.Context, do func(l *ledger, now time.Tim
 	var err error
 	if i.store != nil {
 		var bad error
+		var text []byte
 		err = update(ctx, i.store, i.name, func(old []byte) ([]byte, error) {
 			now := time.Now()
 			next, bad = base.clone(), nil
-			if old != nil {
+			text = old
+			if old != nil && !bytes.Equal(old, i.text) {
 				var read ledger
 				if read, bad = decodeLedger(old, now, i.rules); bad == nil {
 					next = read
@@ -280,13 +284,18 @@ func (i *Identifier) change(ctx context.Context, do func(l *ledger, now time.Tim
 			if kept = do(&next, now); !kept {
 				return nil, nil
 			}
-			return next.encode()
+			data, err := next.encode()
+			text = data
+			return data, err
 		})
 		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		i.fault(bad)
 		i.fault(err)
+		if i.text = text; bad != nil && !kept || err != nil {
+			i.text = nil
+		}
 	}
 	if i.store == nil || err != nil {
 		next, kept = base, i.store == nil

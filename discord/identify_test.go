@@ -405,7 +405,7 @@ func TestColdStart(t *testing.T) {
 	for _, c := range []struct{ shards, concurrency int }{{16, 1}, {144, 16}, {1024, 16}} {
 		t.Run(fmt.Sprintf("%d at %d", c.shards, c.concurrency), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				i := NewIdentifier(&IdentifierConfig{Store: FileStore(t.TempDir())})
+				i := NewIdentifier(&IdentifierConfig{Store: MemoryStore()})
 				i.Update(said(3000, 3000, 0, c.concurrency))
 				if err := i.Check(c.shards); err != nil {
 					t.Fatal(err)
