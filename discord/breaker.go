@@ -112,11 +112,11 @@ func (c *crash) waste(now time.Time, b Breaker) {
 	c.wasted = append(c.wasted, now)
 }
 
-// outcome takes in what became of a shard's IDENTIFY, and reports whether
-// others may have waited for that.
+// outcome takes in what had become of a shard's IDENTIFY by now, and reports
+// whether others may have waited for that.
 func (l *ledger) outcome(now time.Time, id balancer.ShardID, ready bool, r rules) bool {
 	s := l.find(id)
-	if s == nil || s.at.Before(l.held) {
+	if s == nil || s.at.Before(l.held) || s.at.After(now) {
 		return false
 	}
 	first := l.probing

@@ -174,3 +174,41 @@ func TestBreakerOff(t *testing.T) {
 		}
 	})
 }
+
+// That the one which went first came to nothing is known to the next process.
+func TestRefusalOutlivesTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := MemoryStore()
+		i := NewIdentifier(&IdentifierConfig{Store: store})
+		for range 7 { // 2 x 1 + 5
+			identify(t, i, 0, 1)
+			i.Failed(shard(0, 1), ErrInvalidSession)
+		}
+		for n := range 3 { // those that go first, and are refused too
+			began := time.Now()
+			identify(t, i, 0, 1)
+			if took, want := time.Since(began), time.Minute<<n; took != want {
+				t.Errorf("pause %d: %v, want %v", n, took, want)
+			}
+			i.Failed(shard(0, 1), ErrInvalidSession)
+			i.Load(t.Context())
+			i = NewIdentifier(&IdentifierConfig{Store: store})
+			i.Load(t.Context())
+			if got, want := time.Until(i.Status().HeldUntil), time.Minute<<(n+1); got != want {
+				t.Errorf("the next process is held back for %v, want %v", got, want)
+			}
+		}
+		// What was said of the IDENTIFY of one process does not hold for that of another.
+		a, b := NewIdentifier(&IdentifierConfig{Store: store, Name: "n"}), NewIdentifier(&IdentifierConfig{Store: store, Name: "n"})
+		identify(t, a, 0, 1)
+		time.Sleep(time.Second)
+		a.Failed(shard(0, 1), ErrTimeout)
+		time.Sleep(time.Second)
+		identify(t, b, 0, 1)
+		a.Load(t.Context())
+		b.Load(t.Context())
+		if s := b.Status(); s.Wasted != 1 || s.Spent != 2 {
+			t.Errorf("Status() = %+v, want 1 of 2 wasted", s)
+		}
+	})
+}

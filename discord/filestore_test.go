@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,5 +131,40 @@ func TestStoreUpdate(t *testing.T) {
 		if data, _ := stores[0].Load(t.Context(), "n"); !errors.Is(err, stop) || string(data) == "lost" {
 			t.Errorf("%s: saved in spite of %v", stores[0], err)
 		}
+	}
+}
+
+// The same between processes, of which this test starts three.
+func TestStoreUpdateByProcesses(t *testing.T) {
+	const env = "CHATSHARD_TEST_STORE"
+	if dir := os.Getenv(env); dir != "" { // this is one of them
+		for range 50 {
+			err := FileStore(dir).(Updater).Update(t.Context(), "n", func(old []byte) ([]byte, error) {
+				n, _ := strconv.Atoi(string(old))
+				return fmt.Append(nil, n+1), nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("no flock")
+	}
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStoreUpdateByProcesses$", "-test.timeout=60s")
+			c.Env = append(os.Environ(), env+"="+dir)
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	if data, err := FileStore(dir).Load(t.Context(), "n"); string(data) != "150" || err != nil {
+		t.Errorf("%q, %v, want 150", data, err)
 	}
 }

@@ -56,6 +56,7 @@ type Identifier struct {
 	known   ledger     // as of the last reading of the Store
 	info    GatewayInfo
 	pending []outcome       // not in the Store yet
+	urgent  bool            // of these some have to be stored with the next reading
 	grants  []identified    // as known, by when Wait returned
 	lanes   map[lane]*queue // those who wait
 	wake    chan struct{}   // closed when waiting may have become shorter
@@ -150,14 +151,16 @@ func (i *Identifier) outcome(o outcome) {
 		i.pending = slices.Delete(i.pending, 0, 1)
 	}
 	i.pending = append(i.pending, o)
-	if i.known.outcome(o.at, o.id, o.ready, i.rules) {
+	ends := i.known.outcome(o.at, o.id, o.ready, i.rules)
+	if ends {
 		i.awake()
 	}
+	i.urgent = i.urgent || ends || !o.ready
 }
 
 // Wait implements [balancer.Limiter]. For an IDENTIFY it blocks until shard id
 // may send it, and has counted it then. Shards of one key go in the order in
-// which they came. When the day's budget is used up it waits for the next day,
+// which they came, emergencies in a line of their own. When the day's budget is used up it waits for the next day,
 // a start without [Emergency] from the floor on. It grants one at a time. The
 // error when ctx ends says what was waited for: it wraps ctx's error and, for
 // more than the key's turn, ErrBudget or ErrBreaker.
@@ -259,7 +262,8 @@ func (i *Identifier) change(ctx context.Context, do func(l *ledger, now time.Tim
 		return ctx.Err()
 	}
 	i.mu.Lock()
-	base, info, pending := i.known.clone(), i.info, slices.Clone(i.pending)
+	base, info, pending, urgent := i.known.clone(), i.info, slices.Clone(i.pending), i.urgent
+	i.urgent = false
 	i.mu.Unlock()
 
 	next, kept := base, i.store == nil
@@ -281,15 +285,20 @@ func (i *Identifier) change(ctx context.Context, do func(l *ledger, now time.Tim
 				}
 			}
 			next.told(info, now)
-			if kept = do(&next, now); !kept {
+			if kept = do(&next, now) || urgent; !kept {
 				return nil, nil
 			}
 			data, err := next.encode()
 			text = data
 			return data, err
 		})
-		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
+		if err != nil {
+			i.mu.Lock()
+			i.urgent = i.urgent || urgent
+			i.mu.Unlock()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 		i.fault(bad)
 		i.fault(err)

@@ -424,3 +424,23 @@ func TestColdStart(t *testing.T) {
 		})
 	}
 }
+
+// A process that asked Discord long ago does not undo what another was told since.
+func TestOldNewsIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := MemoryStore()
+		old, fresh := NewIdentifier(&IdentifierConfig{Store: store}), NewIdentifier(&IdentifierConfig{Store: store})
+		old.Update(said(1000, 1000, 2*time.Hour, 1))
+		time.Sleep(time.Hour)
+		fresh.Update(said(2000, 500, 9*time.Hour, 16))
+		identify(t, fresh, 0, 16)
+		identify(t, old, 1, 16)
+		resets := time.Now().Add(9 * time.Hour)
+		for _, i := range []*Identifier{old, fresh} {
+			i.Load(t.Context())
+			if s := i.Status(); s.Total != 2000 || s.Left != 498 || s.MaxConcurrency != 16 || !s.Resets.Equal(resets) {
+				t.Errorf("Status() = %+v", s)
+			}
+		}
+	})
+}
