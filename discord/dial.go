@@ -76,7 +76,7 @@ func (t *Transport) session(sh *shardState, id balancer.ShardID, s *balancer.Ses
 		return &rec, nil
 	case !sh.dialled:
 		sh.dialled = true
-		if sh.stored, sh.since = t.takeStored(id); sh.stored != nil {
+		if sh.stored, sh.since = t.storedOf(id); sh.stored != nil {
 			sh.guilds.restore(sh.stored.Guilds)
 		}
 	}
@@ -97,7 +97,7 @@ func (t *Transport) resume(ctx context.Context, id balancer.ShardID, sh *shardSt
 		if !errors.As(err, &ce) {
 			sh.failed++
 		}
-		return nil, t.sessionError(sh, rec, err)
+		return nil, t.sessionError(id, sh, rec, err)
 	}
 	c.session, c.seq = *rec, rec.Seq
 	c.heart.seq.Store(rec.Seq)
@@ -111,17 +111,18 @@ func (t *Transport) resume(ctx context.Context, id balancer.ShardID, sh *shardSt
 	}
 	if err == nil {
 		sh.tries, sh.failed, sh.stored, sh.lived = 0, 0, nil, true
+		t.forgetStored(id)
 		t.resumed.Add(1)
 		c.ready(balancer.Up{Session: &balancer.Session{State: encodeState(*rec), Seq: rec.Seq}, Resumed: true})
 		return c, nil
 	}
 	c.hangUp()
-	return nil, t.sessionError(sh, rec, err)
+	return nil, t.sessionError(id, sh, rec, err)
 }
 
 // sessionError decides whether a session is to be tried again. It gives one up
 // only for an answer, or for the want of one to three RESUMEs.
-func (t *Transport) sessionError(sh *shardState, rec *Record, err error) error {
+func (t *Transport) sessionError(id balancer.ShardID, sh *shardState, rec *Record, err error) error {
 	ce := &balancer.ConnError{Err: err}
 	errors.As(err, &ce)
 	out := *ce
@@ -133,6 +134,7 @@ func (t *Transport) sessionError(sh *shardState, rec *Record, err error) error {
 		sh.tries, sh.failed = 0, 0
 		if sh.stored != nil {
 			sh.since, sh.stored = rec.LastEventAt, nil
+			t.forgetStored(id)
 		}
 	}
 	return &out
@@ -178,7 +180,9 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	}
 	if err != nil {
 		c.hangUp()
-		t.outcome(id, err)
+		if ctx.Err() == nil { // nobody stopped it
+			t.outcome(id, err)
+		}
 		ce := &balancer.ConnError{Err: err, Retry: balancer.Fresh}
 		errors.As(err, &ce)
 		return nil, ce

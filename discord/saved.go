@@ -68,18 +68,23 @@ func (t *Transport) load(ctx context.Context) error {
 	return nil
 }
 
-// takeStored returns the stored session of a shard, once; or since when events
-// may be missing because it was of no use.
-func (t *Transport) takeStored(id balancer.ShardID) (rec *Record, gone time.Time) {
+// storedOf returns the stored session of a shard; or since when events may be
+// missing because it was of no use.
+func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := [2]int{id.Index, id.Count}
-	gone = t.gone[key]
 	if r, ok := t.stored[key]; ok {
-		delete(t.stored, key)
 		return &r, time.Time{}
 	}
-	return nil, gone
+	return nil, t.gone[key]
+}
+
+// forgetStored drops the stored session of a shard: it was resumed, or given up.
+func (t *Transport) forgetStored(id balancer.ShardID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.stored, [2]int{id.Index, id.Count})
 }
 
 // StoredCount returns the number of shards that the stored sessions are of,
@@ -121,7 +126,7 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 		recs = append(recs, rec)
 	}
 	t.mu.Lock()
-	for _, r := range t.stored { // not taken up yet
+	for _, r := range t.stored { // not resumed yet
 		recs = append(recs, r)
 	}
 	t.mu.Unlock()
