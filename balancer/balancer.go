@@ -73,15 +73,16 @@ type Balancer struct {
 	cfg    Config
 	log    zerolog.Logger
 
-	ctx     context.Context // of Run; ends everything
-	handler func(*Event)
-	wg      sync.WaitGroup
-	wake    chan struct{} // there is something for the loop
-	joinUp  chan struct{} // there is something for the joiner
-	active  atomic.Int32  // readers have handled since the watcher looked
-	watchUp chan struct{} // there is something for the watcher
-	law     atomic.Pointer[law]
-	ended   chan struct{} // closed when Run returns
+	ctx      context.Context // of Run; ends everything
+	handler  func(*Event)
+	wg       sync.WaitGroup
+	wake     chan struct{} // there is something for the loop
+	joinUp   chan struct{} // there is something for the joiner
+	active   atomic.Int32  // readers have handled since the watcher looked
+	handling handling      // readers that are handling now
+	watchUp  chan struct{} // there is something for the watcher
+	law      atomic.Pointer[law]
+	ended    chan struct{} // closed when Run returns
 
 	notesMu sync.Mutex
 	notes   []note // what readers tell the loop; guarded by notesMu

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,6 +51,7 @@ func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 		return false, false
 	}
 	l.keeper = k
+	l.b.handling.add(l.id, 1)
 	l.busy.Store(now)
 	if l.b.active.Load() == 0 {
 		l.b.active.Store(1)
@@ -59,7 +61,30 @@ func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 		}
 	}
 	l.q.direct(es)
-	return true, !l.busy.CompareAndSwap(now, 0)
+	if !l.busy.CompareAndSwap(now, 0) {
+		return true, true
+	}
+	l.b.handling.add(l.id, -1)
+	return true, false
+}
+
+// handling counts the readers that are handling. To look at each of them would
+// cost the watcher more than all that many quiet connections receive. There are
+// several counters, so that readers of a large machine do not wait for one.
+type handling [16]struct {
+	n atomic.Int64
+	_ [56]byte // a cache line each
+}
+
+func (h *handling) add(id ShardID, n int64) { h[uint(id.Index)%uint(len(h))].n.Add(n) }
+
+func (h *handling) any() bool {
+	for i := range h {
+		if h[i].n.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // watch has another goroutine read on where a Handler takes long. It sleeps
@@ -84,7 +109,8 @@ func (b *Balancer) watch(ctx context.Context) {
 				tick.Reset(watchEvery)
 				idle = 0
 			}
-			if b.takeOver(now.Add(-watchEvery).UnixNano()) {
+			if b.handling.any() {
+				b.takeOver(now.Add(-watchEvery).UnixNano())
 				idle = 0
 			}
 		}
@@ -92,27 +118,26 @@ func (b *Balancer) watch(ctx context.Context) {
 }
 
 // takeOver has another goroutine read for each link whose reader has been
-// handling since before then. It reports whether any reader is handling.
-func (b *Balancer) takeOver(then int64) (handling bool) {
+// handling since before then.
+func (b *Balancer) takeOver(then int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.shards {
 		if s.link != nil {
-			handling = s.link.lend(then) || handling
+			s.link.lend(then)
 		}
 		for _, l := range s.olds {
-			handling = l.lend(then) || handling
+			l.lend(then)
 		}
 	}
-	return handling
 }
 
 // lend has another goroutine read on if the reader has been handling since
-// before then. It reports whether the reader is handling.
-func (l *link) lend(then int64) bool {
+// before then.
+func (l *link) lend(then int64) {
 	since := l.busy.Load()
 	if since > 0 && since < then && l.busy.CompareAndSwap(since, 0) {
+		l.b.handling.add(l.id, -1)
 		l.b.wg.Go(l.keeper.keep)
 	}
-	return since > 0
 }
