@@ -12,22 +12,30 @@ import (
 // link is one connection of a shard and all that is known of it. A shard has
 // many in its life, and two while one replaces the other.
 type link struct {
-	b    *Balancer
-	s    *shard
-	id   ShardID
-	nth  int // of the shard's connections
-	q    *queue
-	conn Conn
-	join Joiner               // conn, if its keys are joined one by one
-	stop chan struct{}        // closed to make the reader return
-	done chan struct{}        // closed when it has
-	acks atomic.Pointer[acks] // replaced when a new session begins
+	// What every read touches stands together: the processor's cache holds none
+	// of it when a quiet connection receives a line.
+	b       *Balancer
+	q       *queue
+	conn    Conn
+	id      ShardID
+	special atomic.Bool          // gates, gaps or tallies are not empty: the event path looks at them
+	busy    atomic.Int64         // since when the reader is in the Handler, Unix nanoseconds; 0: it is not
+	keeper  *keeper              // whom the reader reads for; read by the watcher while busy
+	lastAt  time.Time            // of the reader
+	elder   atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
+	seenMu  sync.Mutex           // guards seen, which a handover to another connection asks too
+	seen    seen
 
-	special atomic.Bool  // gates, gaps or tallies are not empty: the event path looks at them
-	blocked atomic.Int64 // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
-
-	cut  atomic.Bool  // closed to be resumed at once
-	busy atomic.Int64 // since when the reader is in the Handler, Unix nanoseconds; 0: it is not
+	s       *shard
+	nth     int                  // of the shard's connections
+	join    Joiner               // conn, if its keys are joined one by one
+	stop    chan struct{}        // closed to make the reader return
+	done    chan struct{}        // closed when it has
+	seq     uint64               // of the reader
+	acks    atomic.Pointer[acks] // replaced when a new session begins
+	blocked atomic.Int64         // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
+	cut     atomic.Bool          // closed to be resumed at once
+	diedAt  time.Time            // when it ended; set before it is anybody's elder
 
 	mu      sync.Mutex // guards all below; held for map work only
 	gates   map[Key]*handover
@@ -37,16 +45,6 @@ type link struct {
 	asking  bool
 	stopped bool
 	session *Session
-
-	seenMu sync.Mutex // guards seen, which a handover to another connection asks too
-	seen   seen
-	elder  atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
-	diedAt time.Time            // when it ended; set before it is anybody's elder
-
-	// Of the reader.
-	keeper *keeper // whom it reads for; read by the watcher while busy
-	lastAt time.Time
-	seq    uint64
 
 	// Of the loop, under Balancer.mu.
 	ready    bool // its Up was heard: what it may hold is known

@@ -53,17 +53,17 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 // appends to an empty queue starts the goroutine that drains it; that one ends
 // when the queue is empty, so an idle queue holds neither goroutine nor memory.
 type queue struct {
-	cfg    QueueConfig
 	handle func(*Event)  // calls the Handler and acknowledges
 	start  func(func())  // starts a goroutine that Run waits for
 	starve atomic.Bool   // a reader waits for room: give it back event by event
-	mu     sync.Mutex    // guards all below; never held while handling or waiting
+	mu     sync.Mutex    // guards all below but cfg; never held while handling or waiting
+	drain  bool          // the draining goroutine is there
 	head   *block        // what waits, oldest first
 	tail   *block        // the last one, which has room or is full
-	bytes  int           // size of what waits or is being handled
-	drain  bool          // the draining goroutine is there
-	room   chan struct{} // closed when there is room again; nil if nobody waits
 	gaps   map[Key]*Gap  // what DropOldest dropped since the drainer last looked
+	bytes  int           // size of what waits or is being handled
+	room   chan struct{} // closed when there is room again; nil if nobody waits
+	cfg    QueueConfig
 }
 
 // append adds events in order. It never blocks: a reader calls wait when it
