@@ -18,6 +18,32 @@ import (
 
 // conn is one connection, a [balancer.Joiner]. See [Transport].
 type conn struct {
+	// Of the goroutine that calls Receive. What every read touches stands
+	// together, to the end of name: the processor's cache holds none of it when
+	// a quiet connection receives a line.
+	plain   parked // src, if there is nothing above the socket
+	in      reader
+	src     source
+	parked  bool // src returns when a deadline has passed; else pulse sees to it
+	owes    bool // a PONG is queued
+	cutOver bool
+	echo    bool     // own messages come back; set by the login
+	last    *Message // the last one with tags since note was called
+	err     error    // what ended it
+	life    life
+	sent    stamp // when the service sent the last one that said so
+
+	mu      sync.Mutex       // guards all to receipts; held for map work and cutting lines, never for I/O
+	later   []balancer.Event // what Receive returns before anything else
+	nameKey balancer.Key     // the key of name
+	nameLen int              // 0: not known
+	name    [26]byte         // of the channel that the last line was about, as it arrived
+
+	nick     string
+	rooms    map[string]*room // by name as it arrives
+	sweepAt  int
+	receipts map[string]*pending
+
 	t      *Transport
 	id     balancer.ShardID
 	raw    net.Conn // the socket, below TLS
@@ -31,28 +57,6 @@ type conn struct {
 	token   Secret
 	encoder Encoder
 	isup    *ISupport // plain IRC
-	echo    bool      // own messages come back
-
-	// Of the goroutine that calls Receive.
-	in      reader
-	src     source
-	parked  bool // src returns when a deadline has passed; else pulse sees to it
-	life    life
-	last    *Message // the last one with tags since note was called
-	sent    stamp    // when the service sent the last one that said so
-	owes    bool     // a PONG is queued
-	cutOver bool
-	err     error // what ended it
-
-	mu       sync.Mutex   // guards all below; held for map work and cutting lines, never for I/O
-	name     [26]byte     // of the channel that the last line was about, as it arrived
-	nameLen  int          // 0: not known
-	nameKey  balancer.Key // its key
-	nick     string
-	rooms    map[string]*room // by name as it arrives
-	sweepAt  int
-	later    []balancer.Event // what Receive returns before anything else
-	receipts map[string]*pending
 }
 
 func newConn(t *Transport, raw net.Conn, id balancer.ShardID) *conn {
@@ -73,7 +77,7 @@ func (c *conn) attach(nc net.Conn) {
 	if w, ok := nc.(*webConn); ok {
 		c.web = w.ws
 	}
-	if src, ok := newSource(c.raw, nc, &c.in); ok {
+	if src, ok := c.newSource(nc); ok {
 		c.src, c.parked = src, true
 		return
 	}

@@ -4,7 +4,9 @@ package irc
 
 import "net"
 
-// newSource returns no source: the portable one serves.
-func newSource(net.Conn, net.Conn, *reader) (source, bool) { return nil, false }
+// parked is not there: the portable source serves.
+type parked struct{}
+
+func (c *conn) newSource(net.Conn) (source, bool) { return nil, false }
 
 func newImpatient(nc net.Conn) net.Conn { return nc }

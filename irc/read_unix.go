@@ -23,10 +23,10 @@ type parked struct {
 	read func(fd uintptr) bool // made once: a method value would be allocated for each read
 }
 
-// newSource returns the source for a connection, and whether the deadlines of
-// its reads end in fill.
-func newSource(raw, nc net.Conn, in *reader) (source, bool) {
-	sc, ok := raw.(syscall.Conn)
+// newSource returns what reads nc, which stands on c.raw, and whether the
+// deadlines of its reads end in fill.
+func (c *conn) newSource(nc net.Conn) (source, bool) {
+	sc, ok := c.raw.(syscall.Conn)
 	if !ok {
 		return nil, false
 	}
@@ -40,14 +40,14 @@ func newSource(raw, nc net.Conn, in *reader) (source, bool) {
 		if !ok {
 			return nil, false
 		}
-		s := &parkedTLS{tls: nc, under: patient, rc: rc, in: in}
+		s := &parkedTLS{tls: nc, under: patient, rc: rc, in: &c.in}
 		s.read = s.readFD
 		patient.waits = false
 		return s, true
 	case syscall.Conn:
-		s := &parked{rc: rc, in: in}
-		s.read = s.readFD
-		return s, true
+		c.plain = parked{rc: rc, in: &c.in}
+		c.plain.read = c.plain.readFD
+		return &c.plain, true
 	}
 	return nil, false
 }
