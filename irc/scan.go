@@ -18,34 +18,33 @@ const (
 
 // findTag returns where in s, which is '@' and tags, the last tag called name
 // begins, or -1. More is what follows the tags: bytes that may be read but not
-// found. Name is not empty.
+// found. Name is not empty. It looks from the end: the last tag is the one that
+// counts, and what is asked for with every message stands behind the middle.
 func findTag(s string, end int, name string) int {
 	found := -1
-	if tagAt(s[:end], 1, name) {
-		found = 1
-	}
 	if len(s) <= block {
-		for p := 0; ; {
-			n := strings.IndexByte(s[p:end], ';')
-			if n < 0 {
-				return found
+		for i := end; found < 0 && i > 0; {
+			if i = strings.LastIndexByte(s[:i], ';'); i > 0 && tagAt(s[:end], i+1, name) {
+				found = i + 1
 			}
-			if p += n + 1; tagAt(s[:end], p, name) {
-				found = p
+		}
+	} else {
+		first := uint64(name[0]) * lowBits
+		for base := end; found < 0 && base > 0; {
+			// The first block may reach beyond the tags, the last one overlap the
+			// one before: to find a tag twice does no harm.
+			base = min(max(base-block, 0), len(s)-block-1)
+			for hits := pairs(s[base:], ';'*lowBits, first); hits != 0; hits &= hits - 1 {
+				i := bits.TrailingZeros64(hits)
+				p := base + i&7<<3 + i>>3 + 1
+				if p > found && p < end && s[p-1] == ';' && tagAt(s[:end], p, name) {
+					found = p
+				}
 			}
 		}
 	}
-	first := uint64(name[0]) * lowBits
-	for base := 0; base < end; base += block {
-		// The last block may overlap the one before: to find a tag twice does no harm.
-		base = min(base, len(s)-block-1)
-		for hits := pairs(s[base:], ';'*lowBits, first); hits != 0; hits &= hits - 1 {
-			i := bits.TrailingZeros64(hits)
-			p := base + i&7<<3 + i>>3 + 1
-			if p > found && p < end && s[p-1] == ';' && tagAt(s[:end], p, name) {
-				found = p
-			}
-		}
+	if found < 0 && tagAt(s[:end], 1, name) {
+		return 1
 	}
 	return found
 }
