@@ -151,6 +151,9 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		return nil, err
 	}
 	defer pass()
+	if err := t.doomed(ctx, id); err != nil {
+		return nil, err // another shard was told, and each try would cost an IDENTIFY
+	}
 	if sh.lived {
 		ctx = Emergency(ctx)
 	}
@@ -185,6 +188,7 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		}
 		ce := &balancer.ConnError{Err: err, Retry: balancer.Fresh}
 		errors.As(err, &ce)
+		t.doom(id, c.token, ce)
 		return nil, ce
 	}
 	t.outcome(id, nil)

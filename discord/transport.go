@@ -136,6 +136,7 @@ type Transport struct {
 	stored  map[[2]int]Record    // of an earlier process, by shard and count
 	gone    map[[2]int]time.Time // when those were last heard of that were not fit to be resumed
 	gateway GatewayInfo
+	dooms   map[int]doom // by shard count; 0: whatever the count
 }
 
 // New returns a Transport for the bot with that token. It starts nothing and
@@ -259,6 +260,48 @@ func (t *Transport) outcome(id balancer.ShardID, err error) {
 	default:
 		o.Failed(id, err)
 	}
+}
+
+// doom is an answer to an IDENTIFY that every other shard would get as well.
+type doom struct {
+	err   *balancer.ConnError
+	token string
+}
+
+// doom keeps an answer that is final for the bot, or for its number of shards.
+func (t *Transport) doom(id balancer.ShardID, token Secret, ce *balancer.ConnError) {
+	if ce.Retry != balancer.Never {
+		return
+	}
+	count := 0
+	if errors.Is(ce, ErrSharding) {
+		count = id.Count
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dooms == nil {
+		t.dooms = make(map[int]doom)
+	}
+	t.dooms[count] = doom{ce, token.Reveal()}
+}
+
+// doomed returns the answer that a shard would get, nil if that is not known or
+// the token is another one now.
+func (t *Transport) doomed(ctx context.Context, id balancer.ShardID) error {
+	t.mu.Lock()
+	d, ok := t.dooms[0]
+	if !ok {
+		d, ok = t.dooms[id.Count]
+	}
+	t.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	token, err := t.token(ctx)
+	if err != nil || token.Reveal() == d.token {
+		return d.err
+	}
+	return nil
 }
 
 // turns let one shard per key connect to IDENTIFY at a time.

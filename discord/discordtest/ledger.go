@@ -40,7 +40,7 @@ func (c *conn) mark(it *item, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.framed += n
-	if it.p == nil || it.p.id == 0 || len(it.x.judges) == 0 || c.spoiled || c.dumb {
+	if it.p == nil || c.spoiled || c.dumb || (it.p.id == 0 || len(it.x.judges) == 0) && !it.p.ready {
 		return
 	}
 	l := &c.ledger
@@ -66,7 +66,13 @@ func (c *conn) settleLocked() {
 	sure := c.certain()
 	for l.open() && l.marks[l.head].end <= sure {
 		k := &l.marks[l.head]
+		if k.p.ready {
+			k.x.known.Store(true)
+		}
 		for _, j := range k.x.judges {
+			if k.p.id == 0 {
+				continue // READY of another shard than 0
+			}
 			if t := j.track(k.p.g); k.p.judged() {
 				t.reachable(k.p.id)
 			} else {

@@ -9,16 +9,16 @@ import (
 // payload is one dispatch, shared by all sessions that get it. It does not
 // change once it is made.
 type payload struct {
-	t       string
-	need    uint64 // one of these intents; 0: none
-	d       []byte
-	bare    []byte   // without message content; nil: there is none
-	open    []uint64 // users who see the content all the same
-	id      ID       // as a judge knows it; 0: nobody asks
-	g       *guild   // of the event, if it has an id
-	create  *guild   // GUILD_CREATE: d is made when it is written
-	pad     int
-	create0 bool // READY of shard 0: direct messages come from now on
+	t      string
+	need   uint64 // one of these intents; 0: none
+	d      []byte
+	bare   []byte   // without message content; nil: there is none
+	open   []uint64 // users who see the content all the same
+	id     ID       // as a judge knows it; 0: nobody asks
+	g      *guild   // of the event, if it has an id
+	create *guild   // GUILD_CREATE: d is made when it is written
+	pad    int
+	ready  bool // READY; with an id, direct messages come from now on
 }
 
 // append appends the payload as the session sees it.

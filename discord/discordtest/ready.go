@@ -40,15 +40,15 @@ func (x *session) begin(c *conn) {
 	}
 	for _, old := range fl.shards[x.shard] {
 		old.mu.Lock()
-		if old.conn == nil && !old.ended && !old.replaced && now.Sub(old.lostAt) < b.s.cfg.SessionLife {
+		if old.conn == nil && !old.ended && !old.replaced && old.known.Load() && now.Sub(old.lostAt) < b.s.cfg.SessionLife {
 			old.replaced = true
 			b.st.SessionsWasted++
 		}
 		old.mu.Unlock()
 	}
-	ready := &payload{t: "READY", d: x.ready(c, b.order), g: dm}
+	ready := &payload{t: "READY", d: x.ready(c, b.order), g: dm, ready: true}
 	if x.shard == 0 {
-		ready.create0, ready.id = true, from
+		ready.id = from
 	}
 	x.conn = c
 	c.mu.Lock()

@@ -3,6 +3,7 @@ package discordtest
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type session struct {
 	how          params // of the connection that identified
 	max          int    // events kept
 	judges       []*Judge
+	known        atomic.Bool // the client has read READY
 
 	mu       sync.Mutex // guards all below
 	seq      uint64
@@ -218,7 +220,7 @@ func (x *session) expire() {
 
 // judged reports whether a judge may ask after the event.
 func (p *payload) judged() bool {
-	return p != nil && p.id != 0 && p.g != nil && p.create == nil && !p.create0
+	return p != nil && p.id != 0 && p.g != nil && p.create == nil && !p.ready
 }
 
 func (f *fleet) add(x *session) { f.shards[x.shard] = append(f.shards[x.shard], x) }
