@@ -20,8 +20,9 @@ type ClientConfig struct {
 	// 16. Its Logger is by default Transport's.
 	Balancer balancer.Config
 
-	// Shards is the number of shards to start with. Default: that of the stored
-	// sessions, else what the bot's guilds need ([ShardCount]).
+	// Shards is the number of shards. Default: that of the stored sessions, else
+	// what the bot's guilds need ([ShardCount]). Where sessions of another number
+	// are stored, those are resumed and then resharded.
 	Shards int
 	// ReshardAt is how full shards may be, as a share of ChannelsPerShard,
 	// before more are started; default 0.8; negative: never by itself.
@@ -44,6 +45,7 @@ type Client struct {
 
 	mu       sync.Mutex // guards all below
 	multiple int        // that the shard count must be of
+	target   int        // shards to be resharded to after a start from stored sessions; 0: none
 	told     int        // count for which it was logged that there is no room
 }
 
@@ -103,9 +105,7 @@ func (c *Client) Run(ctx context.Context, h balancer.Handler) error {
 	if c.cfg.Transport.Store != nil {
 		wg.Go(func() { c.saving(within) })
 	}
-	if c.cfg.ReshardAt > 0 {
-		wg.Go(func() { c.growing(within) })
-	}
+	wg.Go(func() { c.growing(within) })
 	err = c.b.Run(ctx, h)
 	cancel()
 	wg.Wait()
@@ -125,12 +125,19 @@ func (c *Client) prepare(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	count, sessions := c.t.StoredCount()
+	if sessions == count && count > 0 && count <= c.most {
+		// All shards resume, and nothing is to be asked. Another number is then
+		// resharded to, so that nothing is missed.
+		if c.cfg.Shards != count {
+			c.mu.Lock()
+			c.target = c.cfg.Shards
+			c.mu.Unlock()
+		}
+		return count, nil
+	}
 	n = c.cfg.Shards
 	if n == 0 && sessions > 0 && count <= c.most {
 		n = count
-	}
-	if n == count && sessions >= n && n > 0 {
-		return n, nil // nothing is to be asked: all shards resume
 	}
 	if n != count {
 		sessions = 0

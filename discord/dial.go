@@ -76,6 +76,9 @@ func (t *Transport) session(sh *shardState, id balancer.ShardID, s *balancer.Ses
 		return &rec, nil
 	case !sh.dialled:
 		sh.dialled = true
+		if id.Gen > 1 {
+			break // of a generation that takes over within this process
+		}
 		if sh.stored, sh.since = t.storedOf(id); sh.stored != nil {
 			sh.guilds.restore(sh.stored.Guilds)
 		}
@@ -157,14 +160,19 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	if sh.lived {
 		ctx = Emergency(ctx)
 	}
-	if err := t.untilAlmost(ctx, id); err != nil {
+	if err := t.until(ctx, id, almost); err != nil {
 		return nil, err
 	}
 	c, err := t.connect(ctx, t.gatewayURL(), id, sh, false)
 	if err != nil {
 		return nil, err
 	}
-	c.token, err = t.token(ctx)
+	if err = t.until(ctx, id, 0); err == nil {
+		err = t.doomed(ctx, id)
+	}
+	if err == nil {
+		c.token, err = t.token(ctx)
+	}
 	if err == nil {
 		err = t.limiter.Wait(ctx, balancer.BudgetIdentify, id, 1)
 	}
@@ -201,8 +209,8 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 // almost is how long before an IDENTIFY is due its connection is made.
 const almost = 2 * time.Second
 
-// untilAlmost waits until an IDENTIFY will be allowed soon.
-func (t *Transport) untilAlmost(ctx context.Context, id balancer.ShardID) error {
+// until waits until an IDENTIFY will be allowed after so much time more.
+func (t *Transport) until(ctx context.Context, id balancer.ShardID, almost time.Duration) error {
 	d, ok := t.limiter.(interface {
 		DelayFor(context.Context, balancer.ShardID) time.Duration
 	})

@@ -3,6 +3,8 @@ package discord_test
 import (
 	"context"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +22,8 @@ type fleet struct {
 	t      *testing.T
 	server *discordtest.Server
 	judge  *discordtest.Judge
-	seen   []balancer.Event // what is no message
+	mu     sync.Mutex
+	seen   []balancer.Event // what is no dispatch; guarded by mu
 	handle func(balancer.Event)
 	cancel context.CancelFunc
 	done   chan error
@@ -80,9 +83,19 @@ func (f *fleet) on(_ context.Context, e balancer.Event) {
 			f.judge.GapShard(d.From, d.To, e.Shard.Index, e.Shard.Count)
 		}
 	}
+	f.mu.Lock()
+	f.seen = append(f.seen, e)
+	f.mu.Unlock()
 	if f.handle != nil {
 		f.handle(e)
 	}
+}
+
+// controls returns what came that is no dispatch.
+func (f *fleet) controls() []balancer.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.seen)
 }
 
 // stop ends the bot as SIGTERM does.

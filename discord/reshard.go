@@ -68,7 +68,8 @@ func (c *Client) size() (count, guilds int) {
 	return count, guilds
 }
 
-// growing resizes when shards have become too full.
+// growing resizes when shards have become too full, and to what was asked for
+// after a start from sessions of another number.
 func (c *Client) growing(ctx context.Context) {
 	tick := time.NewTicker(growEvery)
 	defer tick.Stop()
@@ -84,7 +85,11 @@ func (c *Client) growing(ctx context.Context) {
 
 func (c *Client) grow(ctx context.Context) {
 	count, guilds := c.size()
-	if count == 0 || float64(guilds) <= c.cfg.ReshardAt*float64(count*c.per) {
+	c.mu.Lock()
+	target := c.target
+	c.mu.Unlock()
+	full := c.cfg.ReshardAt > 0 && float64(guilds) > c.cfg.ReshardAt*float64(count*c.per)
+	if count == 0 || !full && (target == 0 || target == count) {
 		return
 	}
 	for _, s := range c.Shards() {
@@ -94,7 +99,14 @@ func (c *Client) grow(ctx context.Context) {
 	}
 	c.mu.Lock()
 	multiple, told := c.multiple, c.told
+	c.target = 0
 	c.mu.Unlock()
+	if target != 0 && target != count {
+		if err := c.Resize(ctx, target); err != nil && ctx.Err() == nil {
+			c.t.cfg.Logger.Warn().Err(err).Int("shards", target).Msg("cannot reshard to the number that was asked for")
+		}
+		return
+	}
 	// As many as leave room to grow again before the next time.
 	want := roundUp(int(math.Ceil(float64(guilds)/(c.cfg.ReshardAt*float64(c.per)*growTo))), multiple)
 	n := min(want, c.most/multiple*multiple)

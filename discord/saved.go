@@ -69,7 +69,7 @@ func (t *Transport) load(ctx context.Context) error {
 }
 
 // storedOf returns the stored session of a shard; or since when events may be
-// missing because it was of no use.
+// missing because what was stored is of no use to it.
 func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +77,26 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 	if r, ok := t.stored[key]; ok {
 		return &r, time.Time{}
 	}
-	return nil, t.gone[key]
+	if at, ok := t.gone[key]; ok {
+		return nil, at
+	}
+	// Guilds of this one may have been on any shard of another count.
+	earlier := func(at time.Time) {
+		if gone.IsZero() || at.Before(gone) {
+			gone = at
+		}
+	}
+	for k, at := range t.gone {
+		if k[1] != id.Count {
+			earlier(at)
+		}
+	}
+	for k, r := range t.stored {
+		if k[1] != id.Count {
+			earlier(latest(r.WrittenAt, r.LastEventAt))
+		}
+	}
+	return nil, gone
 }
 
 // forgetStored drops the stored session of a shard: it was resumed, or given up.

@@ -180,6 +180,9 @@ func (t *Transport) Identifies() (identifies, resumes int64) {
 	return t.identified.Load(), t.resumed.Load()
 }
 
+// Store returns Config.Store.
+func (t *Transport) Store() Store { return t.cfg.Store }
+
 // Budget returns what is known of the day's IDENTIFYs. ok is false where
 // Config.Identify keeps them.
 func (t *Transport) Budget() (s IdentifyStatus, ok bool) {
