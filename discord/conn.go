@@ -257,6 +257,7 @@ func (c *conn) over() error {
 	c.in.n = 0
 	c.in.release()
 	c.sock.release()
+	closeStream(c.stream)
 	var ce *balancer.ConnError
 	if errors.As(c.ended(c.err), &ce) {
 		return ce
