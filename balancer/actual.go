@@ -22,6 +22,14 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 	if h != nil && h.at() <= hold {
 		gap = false // the generation before it still delivers
 	}
+	if gap && d.Partial {
+		// Keys that are not there yet miss what comes until they are.
+		b.mu.Lock()
+		if s.missing.IsZero() {
+			s.missing = now
+		}
+		b.mu.Unlock()
+	}
 	if gap {
 		l.q.append(Event{Shard: l.id, link: l, at: now.UnixNano(), Data: Gap{From: from, To: now, Err: errSession}})
 	}
@@ -34,9 +42,14 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 func (b *Balancer) settled(l *link, now time.Time) {
 	b.mu.Lock()
 	h := l.s.takeover
+	from := l.s.missing
+	l.s.missing = time.Time{}
 	b.mu.Unlock()
 	if h != nil {
 		h.confirm("", now)
+	}
+	if !from.IsZero() {
+		l.q.append(Event{Shard: l.id, link: l, at: now.UnixNano(), Data: Gap{From: from, To: now, Err: errSession}})
 	}
 }
 

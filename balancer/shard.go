@@ -52,6 +52,7 @@ type shard struct {
 	given    *Session  // to start from
 	last     *link     // the last one that ended
 	lastSent time.Time // when the service sent its last event
+	missing  time.Time // since when keys miss events that the service has yet to begin with; zero: none does
 	leaving  *link     // the one that Release ends
 	closed   bool
 	takeover *handover // of its generation

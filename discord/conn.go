@@ -39,6 +39,8 @@ type conn struct {
 	seq     uint64
 	session Record
 	token   Secret
+	last    [20]byte // the ID of the last event that has one
+	lastLen uint8
 	cutOver bool
 	err     error // what ended it
 }
@@ -67,6 +69,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		}
 		if n > 0 {
 			c.heart.seq.Store(c.seq)
+			c.note(&buf[n-1])
 			return n, nil
 		}
 		if len(c.later) > 0 {
@@ -77,6 +80,27 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		}
 		c.err = c.wait()
 	}
+}
+
+// note keeps the ID of an event, which says when the service made it.
+func (c *conn) note(e *balancer.Event) {
+	d, ok := e.Data.(*Dispatch)
+	if !ok {
+		return
+	}
+	d.find()
+	if d.known().unique && len(d.id) <= len(c.last) {
+		c.lastLen = uint8(copy(c.last[:], d.id))
+	}
+}
+
+// lastSent is when the service sent the last event received that says so.
+// A clock that is behind Discord's gets none.
+func (c *conn) lastSent() time.Time {
+	if at := ID(c.last[:c.lastLen]).Time(); at.Before(time.Now()) {
+		return at
+	}
+	return time.Time{}
 }
 
 // wait waits until there is something to take.
@@ -258,17 +282,20 @@ func (c *conn) over() error {
 	c.in.release()
 	c.sock.release()
 	closeStream(c.stream)
+	out := &balancer.ConnError{Last: c.lastSent()}
 	var ce *balancer.ConnError
-	if errors.As(c.ended(c.err), &ce) {
-		return ce
+	why := c.why.Load()
+	switch {
+	case errors.As(c.ended(c.err), &ce):
+		out.Err, out.Retry = ce.Err, ce.Retry
+	case why != nil:
+		out.Err = fmt.Errorf("discord: shard %v: %w", c.id, *why)
+	case c.asked.Load():
+		out.Err = ErrClosed
+	default:
+		out.Err = fmt.Errorf("discord: shard %v: %w", c.id, c.err)
 	}
-	err := c.err
-	if why := c.why.Load(); why != nil {
-		err = *why
-	} else if c.asked.Load() {
-		err = ErrClosed
-	}
-	return &balancer.ConnError{Err: fmt.Errorf("discord: shard %v: %w", c.id, err)}
+	return out
 }
 
 // write writes one payload. It waits for one that is being written, and for

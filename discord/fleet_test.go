@@ -23,8 +23,8 @@ type fleet struct {
 	server *discordtest.Server
 	judge  *discordtest.Judge
 	mu     sync.Mutex
-	seen   []balancer.Event // what is no dispatch; guarded by mu
-	handle func(balancer.Event)
+	seen   []balancer.Event     // what is no dispatch; guarded by mu
+	handle func(balancer.Event) // what the test does with an event; guarded by mu
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -74,9 +74,7 @@ func (f *fleet) on(_ context.Context, e balancer.Event) {
 		if d.Type == "MESSAGE_CREATE" && f.judge != nil {
 			f.judge.Received(string(e.Key), e.ID, time.Now())
 		}
-		if f.handle != nil {
-			f.handle(e)
-		}
+		f.tell(e)
 		return
 	case balancer.Gap:
 		if f.judge != nil {
@@ -86,9 +84,23 @@ func (f *fleet) on(_ context.Context, e balancer.Event) {
 	f.mu.Lock()
 	f.seen = append(f.seen, e)
 	f.mu.Unlock()
-	if f.handle != nil {
-		f.handle(e)
+	f.tell(e)
+}
+
+func (f *fleet) tell(e balancer.Event) {
+	f.mu.Lock()
+	h := f.handle
+	f.mu.Unlock()
+	if h != nil {
+		h(e)
 	}
+}
+
+// hear has every event shown to h.
+func (f *fleet) hear(h func(balancer.Event)) {
+	f.mu.Lock()
+	f.handle = h
+	f.mu.Unlock()
 }
 
 // controls returns what came that is no dispatch.

@@ -123,6 +123,10 @@ func (t *Transport) StoredCount() (count, sessions int) {
 	return count, sessions
 }
 
+// onTheWay is how long an event may be on its way from Discord: a gap starts
+// that much before a session was last saved.
+const onTheWay = 5 * time.Second
+
 // Save stores the sessions of a Balancer's shards with the sequence number
 // acknowledged last. It is called every few seconds, and after Run has returned.
 func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
@@ -140,7 +144,7 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 		if err != nil {
 			continue
 		}
-		rec.Seq, rec.WrittenAt, rec.LastEventAt = ses.Seq, now, now
+		rec.Seq, rec.WrittenAt, rec.LastEventAt = ses.Seq, now, now.Add(-onTheWay)
 		rec.Guilds, _, _ = t.shard(s.ID).guilds.total()
 		recs = append(recs, rec)
 	}

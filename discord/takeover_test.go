@@ -22,7 +22,7 @@ func TestInteractions(t *testing.T) {
 		var mu sync.Mutex
 		sent := map[string]time.Time{}
 		got := map[string]int{}
-		f.handle = func(e balancer.Event) {
+		f.hear(func(e balancer.Event) {
 			d, ok := e.Data.(*discord.Dispatch)
 			if !ok || d.Type != "INTERACTION_CREATE" {
 				return
@@ -33,7 +33,7 @@ func TestInteractions(t *testing.T) {
 			if at, ok := sent[e.ID]; !ok || time.Since(at) > 100*time.Millisecond {
 				t.Errorf("interaction %s of %v on shard %v after %v", e.ID, e.Key, e.Shard, time.Since(at))
 			}
-		}
+		})
 		time.Sleep(20 * time.Second)
 		guilds := s.Guilds("")
 		ask := func(n int) {

@@ -107,10 +107,6 @@ func tryDial(t testing.TB, s *Server, url, mode string) (*client, error) {
 
 func (c *client) drop() {
 	c.ws.Close()
-	if c.zs != nil {
-		c.zs.Close()
-		c.zs = nil
-	}
 }
 
 func (c *client) send(v string) {

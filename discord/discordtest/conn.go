@@ -77,6 +77,7 @@ type conn struct {
 	deaf     bool // nothing is read any more
 	dumb     bool // nothing is written any more
 	noACK    bool // heartbeats stay unanswered
+	doomed   bool // about to be closed
 	closing  bool // a close frame is queued, the last thing to be written
 	closed   bool // and written
 	closeAt  time.Time
@@ -184,18 +185,15 @@ func (c *conn) poke() {
 const linger = 2 * time.Second
 
 // closeWith queues a close frame, the last thing to be written. A code that
-// ends sessions ends the connection's.
+// ends sessions ends the connection's, before the client can know. A muted or
+// half-open connection stays as it is.
 func (c *conn) closeWith(code int) {
 	c.mu.Lock()
-	if c.closing || c.ended {
+	if c.doomed || c.closing || c.ended {
 		c.mu.Unlock()
 		return
 	}
-	c.dumb = false // even a muted server can hang up
-	c.add(item{frame: closeFrame(code)})
-	c.closing = true
-	c.goneAt = time.Now()
-	c.nc.SetWriteDeadline(c.goneAt.Add(linger))
+	c.doomed = true
 	b, x := c.b, c.sess
 	c.mu.Unlock()
 	c.s.cfg.Logger.Debug().Int("conn", c.id).Int("code", code).Msg("close")
@@ -209,6 +207,15 @@ func (c *conn) closeWith(code int) {
 			x.detach(c)
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dumb {
+		return // the client has to find out by itself
+	}
+	c.add(item{frame: closeFrame(code)})
+	c.closing = true
+	c.goneAt = time.Now()
+	c.nc.SetWriteDeadline(c.goneAt.Add(linger))
 }
 
 // ending says how a connection is ended.

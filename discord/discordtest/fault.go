@@ -44,7 +44,8 @@ const (
 	SplitFrames FaultKind = "split frames"
 	// Coalesce holds messages back for Fault.For and writes them at once.
 	Coalesce FaultKind = "coalesce"
-	// Corrupt damages the next message.
+	// Corrupt damages the next message where every client must notice: streams
+	// have no checksum, and other bytes may pass for another text.
 	Corrupt FaultKind = "corrupt"
 	// Duplicate writes a share Fault.Rate of the events twice, with one seq.
 	Duplicate FaultKind = "duplicate"

@@ -125,7 +125,7 @@ func (c *conn) over(err error) {
 		code = ce.Code
 	}
 	c.mu.Lock()
-	b, x, ours := c.b, c.sess, c.closing
+	b, x, ours := c.b, c.sess, c.doomed || c.closing
 	c.mu.Unlock()
 	c.s.cfg.Logger.Debug().Int("conn", c.id).Int("code", code).Msg("client closed")
 	if ours || b == nil {

@@ -159,5 +159,9 @@ func (s *Server) forget(c *conn) {
 	if open {
 		s.unsettled[c] = struct{}{}
 	}
+	many := open && len(s.unsettled)%256 == 0
 	s.mu.Unlock()
+	if many {
+		s.settleAll()
+	}
 }

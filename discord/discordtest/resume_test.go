@@ -199,3 +199,24 @@ func TestRequests(t *testing.T) {
 		}
 	})
 }
+
+// TestHalfOpenIsTakenOver resumes while the server believes that the first
+// connection lives, though nothing gets through: that one stays silent.
+func TestHalfOpenIsTakenOver(t *testing.T) {
+	for _, kind := range []FaultKind{HalfOpen, Mute} {
+		synctest.Test(t, func(t *testing.T) {
+			s := New(nil)
+			defer s.Close()
+			c := dial(t, s, "").identify(0, 1)
+			s.Inject(Fault{Kind: kind}, Target{})
+			s.Publish("", s.Guilds("")[0], Message(0, "ann", "x"))
+			if got := dial(t, s, "").resumed(c); got != "resumed 1" {
+				t.Errorf("%s: %s", kind, got)
+			}
+			c.ws.SetReadDeadline(time.Now().Add(time.Hour))
+			if got := c.closed(); got != 1006 {
+				t.Errorf("%s: the old connection said %d", kind, got)
+			}
+		})
+	}
+}

@@ -157,7 +157,7 @@ func (k *steady) dispatch(p packet) bool {
 // TestStorm has a good client live through a storm: nothing is lost or doubled,
 // and hardly an identify is spent.
 func TestStorm(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := New(&Config{Seed: seed + 1, Bots: []Bot{{GuildCount: 60, MaxConcurrency: 16}}, EventIDs: true})
@@ -170,7 +170,7 @@ func TestStorm(t *testing.T) {
 					wg.Go(func() { k.run(ctx) })
 				}
 				time.Sleep(10 * time.Second)
-				storm, calm := context.WithTimeout(ctx, 5*time.Minute)
+				storm, calm := context.WithTimeout(ctx, 3*time.Minute)
 				wg.Go(func() { s.InjectPlan(storm, Storm()) })
 				l := &Load{Rate: 40, Mix: Chatter(), Zipf: 1}
 				wg.Go(func() { s.Load(storm, l) })
@@ -179,7 +179,7 @@ func TestStorm(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				v := j.Verdict()
 				st := s.Stats().Bot("")
-				if !v.OK() || v.Received < 10_000 {
+				if !v.OK() || v.Received < 5000 {
 					t.Errorf("%v\n%v\n%v", v, v.Offences, st)
 				}
 				if st.SessionsWasted != 0 || len(s.Violations()) != 0 {

@@ -49,7 +49,7 @@ func (j *Judge) Verdict() Verdict {
 }
 
 // held returns the ids of the events that some session without a connection
-// holds for a client that would resume it.
+// holds for a client that knows it and would resume it.
 func (j *Judge) held() map[ID]bool {
 	held := make(map[ID]bool)
 	now := time.Now()
@@ -61,7 +61,7 @@ func (j *Judge) held() map[ID]bool {
 		}
 		b.mu.RUnlock()
 		for _, x := range all {
-			if conn, ok := x.usable(now); conn || !ok {
+			if conn, ok := x.usable(now); conn || !ok || !x.known.Load() {
 				continue
 			}
 			x.mu.Lock()

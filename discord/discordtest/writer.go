@@ -21,7 +21,9 @@ func (c *conn) write() {
 			over = true
 		}
 		if over {
-			c.lastWords()
+			if c.lastWords() {
+				continue
+			}
 			return
 		}
 		timer.Reset(wait)
@@ -56,11 +58,12 @@ func (c *conn) next(now time.Time) (batch []item, x *session, wait time.Duration
 			until = t
 		}
 	}
-	if c.ended || reached(c.closeAt, now) || (!c.closing && (reached(c.beatBy, now) || reached(c.helloBy, now) || reached(c.hangAt, now))) {
+	patient := c.doomed || c.closing || c.dumb // nothing but closeAt ends it
+	if c.ended || reached(c.closeAt, now) || (!patient && (reached(c.beatBy, now) || reached(c.helloBy, now) || reached(c.hangAt, now))) {
 		return nil, nil, 0, true
 	}
 	sooner(c.closeAt)
-	if !c.closing {
+	if !patient {
 		sooner(c.beatBy)
 		sooner(c.helloBy)
 		sooner(c.hangAt)
@@ -192,8 +195,11 @@ func (c *conn) message(out []byte, it *item, w wireFaults, corrupt bool) []byte 
 		c.pack = payloadZlib{}.add(c.pack[:0], c.text)
 		msg, kind = c.pack, wsBinary
 	}
-	if corrupt && len(msg) > 4 {
-		msg[len(msg)/2] ^= 0x5a
+	switch {
+	case corrupt && kind == wsBinary:
+		msg[0] |= 6 // a block type that neither deflate nor zstd has
+	case corrupt:
+		msg[0] = '!'
 	}
 	if w.split && c.how.compress == "zlib-stream" && len(msg) > 8 {
 		for len(msg) > 0 {
@@ -210,33 +216,32 @@ func (c *conn) message(out []byte, it *item, w wireFaults, corrupt bool) []byte 
 	return appendFrame(out, kind, msg)
 }
 
-// lastWords ends the connection, for the reason that the writer found.
-func (c *conn) lastWords() {
+// lastWords ends the connection for the reason that the writer found, and
+// reports whether there is a close frame to be written first.
+func (c *conn) lastWords() bool {
 	c.mu.Lock()
 	now := time.Now()
-	over := c.ended || c.overflow || c.closing || reached(c.closeAt, now)
-	overflow := c.overflow
+	overflow, over := c.overflow, c.ended || c.closing || reached(c.closeAt, now)
 	beat, hello, hang := reached(c.beatBy, now), reached(c.helloBy, now), reached(c.hangAt, now)
 	c.mu.Unlock()
 	switch {
 	case overflow:
 		c.violate(QueueBackup, "")
 		c.end(pull)
-		return
+		return false
 	case over:
-		c.end(hangUp)
-		return
 	case beat:
 		c.violate(NoHeartbeat, "")
 		c.closeWith(CloseSessionTimedOut)
+		return true
 	case hello:
 		c.violate(IdentifyTimeout, "")
 		c.closeWith(CloseSessionTimedOut)
+		return true
 	case hang:
 		c.closeWith(CloseUnknown)
-	default: // writing failed
-		c.end(hangUp)
-		return
+		return true
 	}
-	c.write() // the close frame, which is the last turn
+	c.end(hangUp) // or writing failed
+	return false
 }
