@@ -113,7 +113,7 @@ func TestUnderFaults(t *testing.T) {
 			cfg := &discord.ClientConfig{Shards: first, ReshardAt: -1, Transport: discord.Config{Store: discord.MemoryStore(), Compression: compression, SessionAge: 10 * time.Minute},
 				Balancer: balancer.Config{MaxShardCount: 8}}
 			f := start(t, s, j, cfg)
-			chat(s, rnd, 10*time.Second, 20*time.Millisecond)
+			chat(s, rnd, 10*time.Second, 50*time.Millisecond)
 			identifies, count := first, first
 			for _, st := range steps {
 				switch st.kind {
@@ -125,23 +125,23 @@ func TestUnderFaults(t *testing.T) {
 						}
 						identifies += n
 						count = n
-						chat(s, rnd, 100*time.Millisecond, 20*time.Millisecond)
+						chat(s, rnd, 100*time.Millisecond, 50*time.Millisecond)
 					}
 				case "restart":
 					if !settled(f, count) {
 						break
 					}
 					f.stop()
-					chat(s, rnd, time.Duration(st.n)*100*time.Millisecond, 20*time.Millisecond)
+					chat(s, rnd, time.Duration(st.n)*100*time.Millisecond, 50*time.Millisecond)
 					cfg.Shards = 0
 					f = start(t, s, j, cfg)
 				default:
 					strike(s, st.kind, st.n)
 				}
-				chat(s, rnd, st.wait, 20*time.Millisecond)
+				chat(s, rnd, st.wait, 50*time.Millisecond)
 			}
 			s.Heal()
-			chat(s, rnd, 60*time.Second, 50*time.Millisecond)
+			chat(s, rnd, 40*time.Second, 100*time.Millisecond)
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			if v := j.Verdict(); v.Lost+v.Doubled+v.OutOfOrder+v.InGaps != 0 {

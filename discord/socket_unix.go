@@ -99,24 +99,27 @@ type parkedTLS struct {
 	tls   *tls.Conn
 	under *impatient
 	rc    syscall.RawConn
-	rest  bool // crypto/tls may have more without another read
 	err   error
 	read  func(fd uintptr) bool
 }
 
 func (p *parkedTLS) fill() (*[socketBytes]byte, int, error) {
 	for {
-		if p.rest {
+		for p.under.rest() {
 			buf := socketBufs.Get().(*[socketBytes]byte)
 			n, err := p.tls.Read(buf[:])
+			if n < len(buf) {
+				p.under.records.whole-- // at least
+			}
 			if n > 0 {
 				return buf, n, nil
 			}
 			socketBufs.Put(buf)
-			if _, empty := err.(errWouldBlock); !empty {
+			if _, empty := err.(errWouldBlock); err != nil && !empty {
 				return nil, 0, err
+			} else if empty {
+				p.under.records.whole = 0
 			}
-			p.rest = false
 		}
 		p.err = nil
 		if err := p.rc.Read(p.read); err != nil {
@@ -125,7 +128,6 @@ func (p *parkedTLS) fill() (*[socketBytes]byte, int, error) {
 		if p.err != nil {
 			return nil, 0, p.err
 		}
-		p.rest = true
 	}
 }
 
@@ -138,6 +140,7 @@ func (p *parkedTLS) readFD(fd uintptr) bool {
 		return !again
 	}
 	p.under.buf, p.under.r, p.under.w = buf, 0, n
+	p.under.records.take(buf[:n])
 	return true
 }
 
@@ -145,9 +148,10 @@ func (p *parkedTLS) readFD(fd uintptr) bool {
 // waits; after that it returns errWouldBlock where it would have to.
 type impatient struct {
 	net.Conn
-	waits bool
-	buf   *[recordBytes]byte // nil if r == w
-	r, w  int
+	records tlsRecords
+	waits   bool
+	buf     *[recordBytes]byte // nil if r == w
+	r, w    int
 }
 
 func newImpatient(nc net.Conn) net.Conn {
@@ -159,7 +163,9 @@ func newImpatient(nc net.Conn) net.Conn {
 
 func (i *impatient) Read(p []byte) (int, error) {
 	if i.waits {
-		return i.Conn.Read(p)
+		n, err := i.Conn.Read(p)
+		i.records.take(p[:n])
+		return n, err
 	}
 	if i.buf == nil {
 		return 0, errWouldBlock{}
@@ -172,9 +178,42 @@ func (i *impatient) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// rest reports whether crypto/tls has a record yet that has arrived, or has not
+// taken all that has.
+func (i *impatient) rest() bool { return i.records.whole > 0 || i.buf != nil }
+
 // errWouldBlock is a temporary net.Error.
 type errWouldBlock struct{}
 
 func (errWouldBlock) Error() string   { return "discord: would block" }
 func (errWouldBlock) Timeout() bool   { return false }
 func (errWouldBlock) Temporary() bool { return true }
+
+// tlsRecords follows the records of a TLS stream (RFC 8446 §5.1), so that
+// crypto/tls is not asked for one that is not there yet: it would allocate an
+// error to say so.
+type tlsRecords struct {
+	head  [5]byte // of a record, as far as it has arrived
+	n     int
+	left  int // bytes of the record that have not arrived
+	whole int // records that have arrived whole, less those that crypto/tls has certainly taken
+}
+
+func (t *tlsRecords) take(b []byte) {
+	for len(b) > 0 {
+		if t.n < len(t.head) {
+			n := copy(t.head[t.n:], b)
+			t.n += n
+			b = b[n:]
+			if t.n == len(t.head) {
+				t.left = int(t.head[3])<<8 | int(t.head[4])
+			}
+		}
+		n := min(t.left, len(b))
+		b = b[n:]
+		if t.left -= n; t.left == 0 && t.n == len(t.head) {
+			t.whole++
+			t.n = 0
+		}
+	}
+}

@@ -107,29 +107,31 @@ type parkedTLS struct {
 	under *impatient
 	rc    syscall.RawConn
 	in    *reader
-	rest  bool // crypto/tls may have more without another read
 	full  bool // the last read took all that there was room for
 	wait  bool
 	err   error
 	read  func(fd uintptr) bool
 }
 
-func (s *parkedTLS) more() bool { return s.rest || s.full }
+func (s *parkedTLS) more() bool { return s.under.rest() || s.full }
 
 func (s *parkedTLS) fill(wait bool) error {
 	got := false
 	for {
-		for s.rest {
+		for s.under.rest() {
 			p := s.in.space()
 			n, err := s.tls.Read(p)
 			s.in.read(n)
 			got = got || n > 0
-			if err != nil {
-				if _, empty := err.(errWouldBlock); !empty {
-					return given(n, err)
-				}
-				s.rest = false
-			} else if len(p)-n < minRead {
+			switch _, empty := err.(errWouldBlock); {
+			case empty:
+				s.under.records.whole = 0
+			case err != nil:
+				return given(n, err)
+			case n < len(p):
+				s.under.records.whole-- // at least
+			}
+			if err == nil && len(p)-n < minRead {
 				return nil // cut this first
 			}
 		}
@@ -146,7 +148,6 @@ func (s *parkedTLS) fill(wait bool) error {
 		if s.err != nil || s.under.buf == nil {
 			return s.err
 		}
-		s.rest = true
 	}
 }
 
@@ -160,6 +161,7 @@ func (s *parkedTLS) readFD(fd uintptr) bool {
 		return !again || !s.wait
 	}
 	s.under.buf, s.under.r, s.under.w = buf, 0, n
+	s.under.records.take(buf[:n])
 	return true
 }
 
@@ -167,9 +169,10 @@ func (s *parkedTLS) readFD(fd uintptr) bool {
 // waits; after that it returns errWouldBlock where it would have to.
 type impatient struct {
 	net.Conn
-	waits bool
-	buf   *[recordBytes]byte // nil if r == w
-	r, w  int
+	records tlsRecords
+	waits   bool
+	buf     *[recordBytes]byte // nil if r == w
+	r, w    int
 }
 
 func newImpatient(nc net.Conn) net.Conn {
@@ -181,7 +184,9 @@ func newImpatient(nc net.Conn) net.Conn {
 
 func (i *impatient) Read(p []byte) (int, error) {
 	if i.waits {
-		return i.Conn.Read(p)
+		n, err := i.Conn.Read(p)
+		i.records.take(p[:n])
+		return n, err
 	}
 	if i.buf == nil {
 		return 0, errWouldBlock{}
@@ -194,9 +199,42 @@ func (i *impatient) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// rest reports whether crypto/tls has a record yet that has arrived, or has not
+// taken all that has.
+func (i *impatient) rest() bool { return i.records.whole > 0 || i.buf != nil }
+
 // errWouldBlock is a temporary net.Error.
 type errWouldBlock struct{}
 
 func (errWouldBlock) Error() string   { return "irc: would block" }
 func (errWouldBlock) Timeout() bool   { return false }
 func (errWouldBlock) Temporary() bool { return true }
+
+// tlsRecords follows the records of a TLS stream (RFC 8446 §5.1), so that
+// crypto/tls is not asked for one that is not there yet: it would allocate an
+// error to say so.
+type tlsRecords struct {
+	head  [5]byte // of a record, as far as it has arrived
+	n     int
+	left  int // bytes of the record that have not arrived
+	whole int // records that have arrived whole, less those that crypto/tls has certainly taken
+}
+
+func (t *tlsRecords) take(b []byte) {
+	for len(b) > 0 {
+		if t.n < len(t.head) {
+			n := copy(t.head[t.n:], b)
+			t.n += n
+			b = b[n:]
+			if t.n == len(t.head) {
+				t.left = int(t.head[3])<<8 | int(t.head[4])
+			}
+		}
+		n := min(t.left, len(b))
+		b = b[n:]
+		if t.left -= n; t.left == 0 && t.n == len(t.head) {
+			t.whole++
+			t.n = 0
+		}
+	}
+}
