@@ -37,7 +37,7 @@ func parseClient(b []byte) (op int, d json.RawMessage, err error) {
 type identifyFrame struct {
 	Token      string          `json:"token"`
 	Properties json.RawMessage `json:"properties"`
-	Compress   bool            `json:"compress"`
+	Compress   json.RawMessage `json:"compress"` // true; oceanic.js names the stream of its connection here
 	Large      int             `json:"large_threshold"`
 	Shard      *[2]int         `json:"shard"`
 	Presence   json.RawMessage `json:"presence"`

@@ -45,7 +45,7 @@ func (c *conn) identify(d json.RawMessage) error {
 		return nil
 	}
 	c.mu.Lock()
-	c.compress = f.Compress && c.how.compress == ""
+	c.compress = string(f.Compress) == "true" && c.how.compress == ""
 	c.mu.Unlock()
 	if c.meet(AtIdentify) {
 		b.count(func(st *BotStats) { st.Identifies++ })

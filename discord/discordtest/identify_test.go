@@ -52,6 +52,21 @@ func TestIdentifyKeys(t *testing.T) {
 	})
 }
 
+// oceanic.js names the stream of its connection in IDENTIFY.
+func TestCompressIsNoBool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(nil)
+		defer s.Close()
+		c := dial(t, s, "zlib-stream")
+		c.await(opHello, "")
+		c.send(`{"op":2,"d":{"token":"bot-token","properties":{},"compress":"zlib-stream","intents":1}}`)
+		c.await(opDispatch, "READY")
+		if v := s.Violations(); len(v) > 0 {
+			t.Errorf("violations %v", v)
+		}
+	})
+}
+
 func TestBudgetAtNothingKillsTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(&Config{Bots: []Bot{{IdentifyRemaining: 1}}})
