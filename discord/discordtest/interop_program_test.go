@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,5 +64,49 @@ func startNode(script string) func(*testing.T, station) *guest {
 		cmd := exec.CommandContext(t.Context(), node, script)
 		cmd.Dir = interopDir
 		return startProgram(t, at, cmd)
+	}
+}
+
+// startPython starts a script with a Python that has discord.py: that of a
+// virtual environment beside the script, the first in the path, or the one that
+// Debian's packages are for.
+func startPython(script string) func(*testing.T, station) *guest {
+	return func(t *testing.T, at station) *guest {
+		for _, name := range []string{filepath.Join(interopDir, "venv", "bin", "python3"), "python3", "/usr/bin/python3"} {
+			python, err := exec.LookPath(name)
+			if err != nil || exec.CommandContext(t.Context(), python, "-c", "import discord").Run() != nil {
+				continue
+			}
+			if python, err = filepath.Abs(python); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), python, "-B", script)
+			cmd.Dir = interopDir
+			return startProgram(t, at, cmd)
+		}
+		// Not absent: pip and Debian cannot be had everywhere.
+		t.Skip(`discord.py is not installed: run "apt install python3-discord", or "python3 -m venv venv && venv/bin/pip install discord.py" in discord/discordtest/testdata/interop`)
+		return nil
+	}
+}
+
+// startGo returns a func that builds a program of testdata/interop and starts
+// it. What their module needs has to be on this machine.
+func startGo(program string) func(*testing.T, station) *guest {
+	return func(t *testing.T, at station) *guest {
+		if runtime.GOOS != "linux" {
+			t.Skip("the authority that signs the certificate cannot be given to it here")
+		}
+		binary := filepath.Join(t.TempDir(), program)
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program)
+		build.Dir = interopDir
+		build.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off")
+		if text, err := build.CombinedOutput(); err != nil {
+			if strings.Contains(string(text), "GOPROXY=off") {
+				absent(t, `the clients are not installed: run "go mod download" in discord/discordtest/testdata/interop`)
+			}
+			t.Fatalf("%v: %s", err, text)
+		}
+		return startProgram(t, at, exec.CommandContext(t.Context(), binary))
 	}
 }

@@ -34,6 +34,14 @@ func TestInterop(t *testing.T) {
 		{"discordgo/2 shards", startDiscordgo, visit{shards: 2, concurrency: 2, heedless: true}},
 		{"discord.js", startNode("discordjs.mjs"), visit{shards: 1}},
 		{"discord.js/2 shards", startNode("discordjs.mjs"), visit{shards: 2}},
+		{"@discordjs/ws", startNode("ws.mjs"), visit{shards: 2, concurrency: 2}},
+		{"oceanic.js", startNode("oceanic.mjs"), visit{shards: 2, concurrency: 2, heedless: true}},
+		{"oceanic.js/zlib-stream", startNode("oceanic.mjs"), visit{shards: 1, compress: true, heedless: true}},
+		{"eris", startNode("eris.mjs"), visit{shards: 2, heedless: true}},
+		{"disgo/zstd-stream", startGo("disgo"), visit{shards: 2}},
+		{"disgo/compress", startGo("disgo"), visit{shards: 1, compress: true}},
+		{"arikawa", startGo("arikawa"), visit{shards: 2, concurrency: 2}},
+		{"discord.py", startPython("discordpy.py"), visit{shards: 2}},
 	} {
 		wg.Go(func() { // not t.Parallel, which lets only some at a time wait for their clients
 			t.Run(tt.name, func(t *testing.T) { interop(t, tt.visit, tt.start) })
@@ -96,7 +104,7 @@ func (g *guest) until(done func(seen []string) string) {
 			return
 		}
 		if time.Now().After(end) {
-			g.t.Fatalf("not within %v: %s; the client said:\n%s", patience, missing, strings.Join(seen, "\n"))
+			g.t.Fatalf("not within %v: %s; the last that the client said:\n%s", patience, missing, strings.Join(seen[max(0, len(seen)-20):], "\n"))
 		}
 	}
 }

@@ -21,3 +21,13 @@ export function complain(err) {
 export function onEnd(quit) {
 	process.stdin.resume().on('end', quit);
 }
+
+const coming = new Map(); // by shard: how many guilds, and which are there
+
+// tellReady says so when an event is the last that a new session waits for, for
+// clients that do not say it the second time.
+export function tellReady(shard, t, d) {
+	if (t === 'READY') coming.set(shard, { want: d.guilds.length, got: new Set() });
+	const guilds = coming.get(shard);
+	if (t === 'GUILD_CREATE' && guilds.got.add(d.id).size === guilds.want) tell('ready', shard, guilds.want);
+}
