@@ -150,14 +150,16 @@ func (s *Server) Inject(f Fault, t Target) int {
 		s.chaos.waiting = append(s.chaos.waiting, &standing{Fault: f, Target: t, left: left})
 		return 0
 	}
-	n := 0
+	var hit []*conn // chosen before the first suffers, whose client may come back at once
 	for _, c := range s.live() {
 		if c.isGateway() && s.fits(c, t) {
-			c.suffer(f)
-			n++
+			hit = append(hit, c)
 		}
 	}
-	return n
+	for _, c := range hit {
+		c.suffer(f)
+	}
+	return len(hit)
 }
 
 // Heal ends all faults that wait or last, except those of connections that are
