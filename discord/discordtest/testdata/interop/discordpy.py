@@ -32,7 +32,7 @@ class Bot(discord.AutoShardedClient):
 async def main():
     intents = discord.Intents(guilds=True, guild_messages=True, message_content=True)
     discord.utils.setup_logging(root=True)
-    async with Bot(intents=intents, chunk_guilds_at_startup=False) as bot:
+    async with Bot(intents=intents, chunk_guilds_at_startup=False, guild_ready_timeout=0.5) as bot:
         running = asyncio.create_task(bot.start(config["token"]))
         ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
