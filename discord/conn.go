@@ -163,6 +163,9 @@ func (c *conn) take(e *balancer.Event, n *int) error {
 	}
 	switch p.op {
 	case opDispatch:
+		if p.seq > 0 && p.seq <= c.seq {
+			break // a copy: within a session the numbers grow
+		}
 		c.dispatch(e, p)
 		*n++
 	case opHeartbeat:
