@@ -137,6 +137,7 @@ type BotStats struct {
 	ResumesFailed     int64
 	SessionsKept      int64 // sessions that were resumed at least once
 	SessionsWasted    int64 // identified anew although a session of the shard could have been resumed
+	SessionsEnded     int64 // by the service: invalid, expired, or their buffer was too short
 	Closes            map[int]int64
 	ClientCloses      map[int]int64 // by the client's code; 1006: no close frame
 	Guilds            int

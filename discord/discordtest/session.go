@@ -197,6 +197,9 @@ func (x *session) finish(why string, wasted bool) *conn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.sessions, x.id)
+	if !wasted {
+		b.st.SessionsEnded++
+	}
 	if len(b.gone) > 100_000 {
 		clear(b.gone)
 	}
