@@ -6,21 +6,27 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"github.com/chatshard/chatshard/balancer"
-	"github.com/chatshard/chatshard/irc/irctest"
 )
 
 // demoResult is what came of a demo.
 type demoResult struct {
-	opts       *demoOptions
-	state      demoState
-	verdict    irctest.Verdict
-	violations []irctest.Violation
-	keys       []balancer.KeyStatus
-	peak       int
-	length     time.Duration
-	err        error // that ended it before its time
+	opts   *demoOptions
+	fleets []fleetDone
+	length time.Duration
+	err    error // that ended it before its time
+}
+
+// fleetDone is what came of one service in a demo.
+type fleetDone struct {
+	state    fleetState
+	verdict  verdict
+	problems []string // for which the demo is not ok, beside the verdict
+	remarks  []string // for people
+
+	identified          bool // the service has sessions; the fields below are for such
+	identifies, resumes int64
+	kept                int64 // sessions that were resumed at least once
+	due                 int64 // IDENTIFYs that could not be avoided
 }
 
 // demoSummary is what "chatshard demo -o json" prints.
@@ -30,6 +36,8 @@ type demoSummary struct {
 	Platforms map[string]demoPlatform `json:"platforms"`
 }
 
+// demoPlatform is one service; on Discord a channel stands for a guild, joined
+// for available.
 type demoPlatform struct {
 	ChannelsWanted       int   `json:"channels_wanted"`
 	ChannelsJoined       int   `json:"channels_joined"`
@@ -44,43 +52,29 @@ type demoPlatform struct {
 	Gaps                 int64 `json:"gaps"`
 	InGaps               int64 `json:"in_gaps"`
 	Reconnects           int64 `json:"reconnects"`
+
+	// Of Discord alone.
+	Identifies   *int64 `json:"identifies,omitempty"`
+	Resumes      *int64 `json:"resumes,omitempty"`
+	SessionsKept *int64 `json:"sessions_kept,omitempty"`
 }
 
 func (r *demoResult) summary() demoSummary {
-	v := r.verdict
-	return demoSummary{
-		OK: r.failure() == nil, Seconds: float64(r.length.Milliseconds()) / 1000,
-		Platforms: map[string]demoPlatform{"twitch": {
-			ChannelsWanted: r.opts.channels, ChannelsJoined: r.state.joined,
-			Shards: r.state.shards, PeakChannelsOnAShard: r.peak,
-			Sent: v.Sent, Received: v.Received, Lost: v.Lost, Duplicated: v.Duplicated, OutOfOrder: v.OutOfOrder,
-			Refused: r.state.refused, Gaps: v.Gaps, InGaps: v.InGaps, Reconnects: r.state.reconnects,
-		}},
-	}
-}
-
-// missing returns the channels that are neither joined nor refused with a reason.
-func (r *demoResult) missing() []balancer.KeyStatus {
-	var out []balancer.KeyStatus
-	for _, k := range r.keys {
-		if k.State != balancer.Member && (k.State != balancer.Denied || k.Err == nil) {
-			out = append(out, k)
+	out := demoSummary{OK: r.failure() == nil, Seconds: float64(r.length.Milliseconds()) / 1000, Platforms: map[string]demoPlatform{}}
+	for _, f := range r.fleets {
+		v, s := f.verdict, f.state
+		p := demoPlatform{
+			ChannelsWanted: s.channels, ChannelsJoined: s.joined,
+			Shards: s.shards, PeakChannelsOnAShard: s.peak,
+			Sent: v.sent, Received: v.received, Lost: v.lost, Duplicated: v.doubled, OutOfOrder: v.disordered,
+			Refused: s.refused, Gaps: v.gaps, InGaps: v.inGaps, Reconnects: s.reconnects,
 		}
+		if f.identified {
+			p.Identifies, p.Resumes, p.SessionsKept = &f.identifies, &f.resumes, &f.kept
+		}
+		out.Platforms[s.platform] = p
 	}
 	return out
-}
-
-// broken returns how many of the service's limits were broken.
-func (r *demoResult) broken() (n int, first irctest.Violation) {
-	for _, v := range r.violations {
-		switch v.Kind {
-		case irctest.TooManyJoins, irctest.TooManyLogins, irctest.TooManyChannels, irctest.QueueBackup, irctest.BadCommand:
-			if n++; n == 1 {
-				first = v
-			}
-		}
-	}
-	return n, first
 }
 
 // failure says in one line why the demo did not succeed; nil if it did.
@@ -89,26 +83,23 @@ func (r *demoResult) failure() error {
 		return fmt.Errorf("demo: %w", r.err)
 	}
 	var why []string
-	v := r.verdict
-	for _, n := range []struct {
-		n    int64
-		what string
-	}{{v.Lost, "lost"}, {v.Duplicated, "doubled"}, {v.OutOfOrder, "out of order"}, {v.Misrouted, "of the wrong channel"}} {
-		if n.n > 0 {
-			why = append(why, fmt.Sprintf("%d %s", n.n, n.what))
+	for _, f := range r.fleets {
+		var of []string
+		v := f.verdict
+		for _, n := range []struct {
+			n    int64
+			what string
+		}{{v.lost, "lost"}, {v.doubled, "doubled"}, {v.disordered, "out of order"}, {v.misrouted, "of the wrong channel"}} {
+			if n.n > 0 {
+				of = append(of, fmt.Sprintf("%d %s", n.n, n.what))
+			}
 		}
-	}
-	if len(v.Offences) > 0 {
-		why = append(why, "first "+v.Offences[0].String())
-	}
-	if missing := r.missing(); len(missing) > 0 {
-		why = append(why, fmt.Sprintf("%d channels neither joined nor refused, first %s: %v", len(missing), missing[0].Key, missing[0].State))
-	}
-	if r.peak > r.opts.channelsPerShard {
-		why = append(why, fmt.Sprintf("%d channels on one shard", r.peak))
-	}
-	if n, first := r.broken(); n > 0 {
-		why = append(why, fmt.Sprintf("%d limits broken, first %s", n, first))
+		if len(v.offences) > 0 {
+			of = append(of, "first "+v.offences[0])
+		}
+		if of = append(of, f.problems...); len(of) > 0 {
+			why = append(why, f.state.platform+": "+strings.Join(of, "; "))
+		}
 	}
 	if len(why) == 0 {
 		return nil
@@ -119,27 +110,12 @@ func (r *demoResult) failure() error {
 // print writes the summary for people; titled says that what the demo does has
 // been said.
 func (r *demoResult) print(w io.Writer, titled bool) error {
-	v, s := r.verdict, r.state
 	var b strings.Builder
 	if !titled {
 		b.WriteString(r.opts.intro() + "\n")
 	}
-	b.WriteString("\n")
-	fmt.Fprintf(&b, "  channels    %s joined of %s wanted, %s refused; %d shards, at most %d channels on one\n",
-		thousands(s.joined), thousands(s.channels), thousands(s.refused), s.shards, r.peak)
-	fmt.Fprintf(&b, "  messages    %s sent, %s received, %s in %s reported gaps while a connection was down\n",
-		thousands(v.Sent), thousands(v.Received), thousands(v.InGaps), thousands(v.Gaps))
-	fmt.Fprintf(&b, "  connections %s made anew\n", thousands(s.reconnects))
-	fmt.Fprintf(&b, "  lost %d, doubled %d, out of order %d\n", v.Lost, v.Duplicated, v.OutOfOrder)
-	shown := 0
-	for _, k := range r.keys {
-		if k.State != balancer.Member && shown < 5 {
-			shown++
-			fmt.Fprintf(&b, "  %s is %v: %v\n", k.Key, k.State, k.Err)
-		}
-	}
-	for _, o := range v.Offences[:min(5, len(v.Offences))] {
-		fmt.Fprintf(&b, "  %v\n", o)
+	for _, f := range r.fleets {
+		f.print(&b)
 	}
 	verdict := "ok: every message that a live connection could deliver was received once and in order"
 	if r.failure() != nil {
@@ -148,6 +124,31 @@ func (r *demoResult) print(w io.Writer, titled bool) error {
 	fmt.Fprintf(&b, "\n%s (%.1f s)\n", verdict, r.length.Seconds())
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (f *fleetDone) print(b *strings.Builder) {
+	v, s := f.verdict, f.state
+	fmt.Fprintf(b, "\n%s\n", s.platform)
+	if s.platform == "discord" {
+		fmt.Fprintf(b, "  guilds      %s available of %s; %d shards, at most %s guilds on one\n",
+			thousands(s.joined), thousands(s.channels), s.shards, thousands(s.peak))
+	} else {
+		fmt.Fprintf(b, "  channels    %s joined of %s wanted, %s refused; %d shards, at most %d channels on one\n",
+			thousands(s.joined), thousands(s.channels), thousands(s.refused), s.shards, s.peak)
+	}
+	fmt.Fprintf(b, "  messages    %s sent, %s received, %s in %s reported gaps while a connection was down\n",
+		thousands(v.sent), thousands(v.received), thousands(v.inGaps), thousands(v.gaps))
+	fmt.Fprintf(b, "  connections %s made anew\n", thousands(s.reconnects))
+	if f.identified {
+		fmt.Fprintf(b, "  sessions    %s IDENTIFYs of %s that were due, %s RESUMEs; %s sessions kept\n",
+			thousands(f.identifies), thousands(f.due), thousands(f.resumes), thousands(f.kept))
+	}
+	fmt.Fprintf(b, "  lost %d, doubled %d, out of order %d\n", v.lost, v.doubled, v.disordered)
+	for _, list := range [][]string{f.remarks, v.offences} {
+		for _, line := range list[:min(5, len(list))] {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
+	}
 }
 
 // intro says in one line what the demo does.
@@ -159,8 +160,14 @@ func (o *demoOptions) intro() string {
 	case "storm":
 		faults = "a storm of faults"
 	}
-	return fmt.Sprintf("Reading %s channels of a simulated Twitch, %s messages a second, %s (seed %d)",
-		thousands(o.channels), thousands(int64(o.rate)), faults, o.seed)
+	var of []string
+	if o.channels > 0 {
+		of = append(of, fmt.Sprintf("%s channels of a simulated Twitch, %s messages a second", thousands(o.channels), thousands(int64(o.rate))))
+	}
+	if o.guilds > 0 {
+		of = append(of, fmt.Sprintf("%s guilds of a simulated Discord, %s messages a second", thousands(o.guilds), thousands(int64(o.guildRate))))
+	}
+	return fmt.Sprintf("Reading %s, %s (seed %d)", strings.Join(of, ", and "), faults, o.seed)
 }
 
 // thousands writes 12345 as 12,345.

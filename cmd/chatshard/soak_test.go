@@ -60,9 +60,10 @@ type soakSample struct {
 }
 
 func (s soakSample) String() string {
+	f := s.state.fleets[0]
 	return fmt.Sprintf("%v: %d goroutines, heap %.1f MiB, resident %.1f MiB; %d shards, %d channels joined, %d connections made anew, %d received",
 		s.state.elapsed.Round(time.Second), s.goroutines, s.heap, s.resident,
-		s.state.shards, s.state.joined, s.state.reconnects, s.state.received)
+		f.shards, f.joined, f.reconnects, f.received)
 }
 
 func takeSoakSample(state demoState) soakSample {
@@ -95,23 +96,24 @@ func (s soak) run(t *testing.T) {
 			t.Log(samples[len(samples)-1])
 		}
 	})
-	v := r.verdict
-	t.Logf("%v; %d connections made anew", v, r.state.reconnects)
+	v, state := r.fleets[0].verdict, r.fleets[0].state
+	t.Logf("%+v; %d connections made anew", v, state.reconnects)
 
 	if err := r.failure(); err != nil {
 		t.Error(err)
 	}
-	if want := int64(o.rate * s.length.Seconds()); v.Sent < want*9/10 || v.Received+v.InGaps != v.Sent {
-		t.Errorf("%d sent, %d received and %d in gaps, want about %d sent, and the sum", v.Sent, v.Received, v.InGaps, want)
+	if want := int64(o.rate * s.length.Seconds()); v.sent < want*9/10 || v.received+v.inGaps != v.sent {
+		t.Errorf("%d sent, %d received and %d in gaps, want about %d sent, and the sum", v.sent, v.received, v.inGaps, want)
 	}
-	for _, violation := range r.violations[:min(5, len(r.violations))] {
-		t.Errorf("one of %d violations: %v", len(r.violations), violation)
+	violations := d.fleets[0].(*twitchFleet).server.Violations()
+	for _, violation := range violations[:min(5, len(violations))] {
+		t.Errorf("one of %d violations: %v", len(violations), violation)
 	}
-	if r.state.shards < o.needed() {
-		t.Errorf("%d shards at the end, want %d", r.state.shards, o.needed())
+	if state.shards < o.needed() {
+		t.Errorf("%d shards at the end, want %d", state.shards, o.needed())
 	}
-	if want := int64(50 * s.length.Minutes()); r.state.reconnects < want {
-		t.Errorf("%d connections made anew, want %d for it to be a storm", r.state.reconnects, want)
+	if want := int64(50 * s.length.Minutes()); state.reconnects < want {
+		t.Errorf("%d connections made anew, want %d for it to be a storm", state.reconnects, want)
 	}
 	if want := int(s.length/s.every) + 1; len(samples) != want {
 		t.Fatalf("%d samples, want %d", len(samples), want)

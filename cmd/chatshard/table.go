@@ -14,8 +14,13 @@ type table struct {
 	w     io.Writer
 	lines int // drawn, and to be drawn over
 
-	at       time.Time // when it was drawn last
-	received int64     // then
+	at   time.Time // when it was drawn last
+	rows []tableRow
+}
+
+// tableRow is what a table remembers of one fleet.
+type tableRow struct {
+	received int64 // when it was drawn last
 	perSec   float64
 	lost     [3]int64 // deliverable and not received, when the judge was asked last
 	looked   int64
@@ -29,15 +34,22 @@ func newTable(w io.Writer) *table { return &table{w: w} }
 // show draws the state of a demo.
 func (t *table) show(s demoState) {
 	now := time.Now()
-	if since := now.Sub(t.at); since >= tableEvery {
-		if !t.at.IsZero() {
-			rate := float64(s.received-t.received) / since.Seconds()
-			t.perSec += (rate - t.perSec) / 3
-		}
-		t.at, t.received = now, s.received
-	} else {
+	since := now.Sub(t.at)
+	if since < tableEvery {
 		return
 	}
+	if t.rows == nil {
+		t.rows = make([]tableRow, len(s.fleets))
+	}
+	for i, f := range s.fleets {
+		row := &t.rows[i]
+		if !t.at.IsZero() {
+			rate := float64(f.received-row.received) / since.Seconds()
+			row.perSec += (rate - row.perSec) / 3
+		}
+		row.received = f.received
+	}
+	t.at = now
 	t.draw(t.render(s))
 }
 
@@ -45,11 +57,13 @@ func (t *table) show(s demoState) {
 func (t *table) render(s demoState) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "shards\tchannels joined\tmessages/s\tlost\tdoubled\tout of order\treconnects\tgaps\t")
-	v := s.verdict
-	fmt.Fprintf(w, "%d of %d\t%s of %s\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
-		s.shards, s.maxShards, thousands(s.joined), thousands(s.channels), thousands(int64(t.perSec+0.5)),
-		thousands(t.surelyLost(v.Sent, v.LostLive)), thousands(v.Duplicated), thousands(v.OutOfOrder), thousands(s.reconnects), thousands(v.Gaps))
+	fmt.Fprintln(w, "\tshards\tchannels joined\tmessages/s\tlost\tdoubled\tout of order\treconnects\tgaps\t")
+	for i, f := range s.fleets {
+		row, v := &t.rows[i], f.verdict
+		fmt.Fprintf(w, "%s\t%d of %d\t%s of %s\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
+			f.platform, f.shards, f.maxShards, thousands(f.joined), thousands(f.channels), thousands(int64(row.perSec+0.5)),
+			thousands(row.surelyLost(v.sent, v.lostLive)), thousands(v.doubled), thousands(v.disordered), thousands(f.reconnects), thousands(v.gaps))
+	}
 	w.Flush()
 	fmt.Fprintf(&b, "%s: %v of %v\n", s.phase, s.elapsed.Round(time.Second), s.length.Round(time.Second))
 	return b.String()
@@ -57,12 +71,12 @@ func (t *table) render(s demoState) string {
 
 // surelyLost leaves out what is on its way at the moment: it is the least of
 // what was missing at the last few looks.
-func (t *table) surelyLost(sent, missing int64) int64 {
-	if sent != t.looked { // another verdict
-		t.looked = sent
-		t.lost = [3]int64{missing, t.lost[0], t.lost[1]}
+func (r *tableRow) surelyLost(sent, missing int64) int64 {
+	if sent != r.looked { // another verdict
+		r.looked = sent
+		r.lost = [3]int64{missing, r.lost[0], r.lost[1]}
 	}
-	return min(t.lost[0], t.lost[1], t.lost[2])
+	return min(r.lost[0], r.lost[1], r.lost[2])
 }
 
 // draw puts text where the text before it stands.
