@@ -70,7 +70,8 @@ func newDiscordFleet(o *demoOptions, cursor *cursor) (*discordFleet, error) {
 			MaxShardCount:    o.maxShards,
 			Reuse:            true, // what is kept of an event is encoded or counted
 			Overlap:          time.Second,
-			Backoff:          demoBackoff,
+			// The longest is what a question whether a connection lives may take.
+			Backoff: balancer.Backoff{Min: 200 * time.Millisecond, Max: 8 * time.Second, Reset: 5 * time.Second},
 		},
 		ReshardAt: -1, // when --reshard-at says
 	})

@@ -70,11 +70,11 @@ func TestDemoJSONKeys(t *testing.T) {
 
 func TestDemoNDJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		code, stdout, stderr := chatshard(t, "demo", "--guilds", "0", "--twitch-channels", "5", "--rate", "100", "--for", "5s", "--faults", "none", "-o", "ndjson")
+		code, stdout, stderr := chatshard(t, "demo", "--guilds", "10", "--discord-rate", "100", "--twitch-channels", "5", "--rate", "100", "--for", "5s", "--faults", "none", "-o", "ndjson")
 		if code != exitOK || !strings.Contains(stderr, "lost 0, doubled 0") {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
-		messages, joined := 0, 0
+		messages, joined := map[string]int{}, 0
 		for i, line := range strings.Split(strings.TrimSuffix(stdout, "\n"), "\n") {
 			e := read(t, []byte(line))
 			if e.Cursor.Seq != uint64(i+1) {
@@ -82,13 +82,13 @@ func TestDemoNDJSON(t *testing.T) {
 			}
 			switch {
 			case e.Kind == "message":
-				messages++
+				messages[e.Platform]++
 			case e.Kind == "join" && len(e.Flags) > 0 && e.Flags[0] == "self":
 				joined++
 			}
 		}
-		if messages < 400 || joined != 5 {
-			t.Errorf("%d messages and %d joins, want about 490 and 5", messages, joined)
+		if messages["twitch"] < 400 || messages["discord"] < 400 || joined != 5 {
+			t.Errorf("%v messages and %d joins, want about 490 of each and 5", messages, joined)
 		}
 	})
 }

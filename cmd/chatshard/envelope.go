@@ -26,20 +26,25 @@ type envelope struct {
 	Cursor   envelopeCursor `json:"cursor"`
 	Time     string         `json:"time,omitempty"` // when the service sent it, by its clock; RFC 3339, UTC, milliseconds
 	Received string         `json:"received"`       // when chatshard wrote this envelope, likewise
-	Platform string         `json:"platform"`       // twitch, irc
+	Platform string         `json:"platform"`       // twitch, irc, discord
 	Network  string         `json:"network,omitempty"`
 	Account  string         `json:"account"` // the account that read it: its configured name
 	Shard    string         `json:"shard"`   // "3"
 
-	Channel *envelopeChannel `json:"channel,omitempty"` // none: it concerns all channels of the shard, or none
+	Guild   *envelopeGuild   `json:"guild,omitempty"`   // Discord's: what a channel belongs to; none: a direct message, or as channel
+	Channel *envelopeChannel `json:"channel,omitempty"` // none: it concerns all channels of the guild or shard, or none
 
 	// Kind is one of
 	//
 	//	message      something said in a channel
 	//	whisper      something said to us alone
 	//	notice       a notice of the service or a user; type is its msg-id, if any
-	//	user_notice  a subscription, raid or the like; type is its msg-id, system_text what the service says
-	//	delete       a message is gone: target.message_id
+	//	user_notice  a subscription, raid or the like; type is its msg-id, system_text what the service says; on Discord a message that Discord wrote, type says about what
+	//	edit         a message, target.message_id, now reads text
+	//	delete       a message is gone, target.message_id, or several, target.message_ids
+	//	reaction     user reacted to target.message_id with emoji; with the flag removed: no longer, or without user nobody does, or without emoji with none
+	//	typing       user is typing
+	//	interaction  user used the command or button text, which waits for an answer
 	//	clear        all messages of target.user are gone, for a timeout of seconds or, without seconds, a ban; without target, all of the channel
 	//	room_state   settings of the channel: room
 	//	join, part   a user came or went; with the flag self: we did, as the service confirmed, and error says why we went
@@ -48,9 +53,8 @@ type envelope struct {
 	//	gap          events may be missing: gap
 	//	up, down     a connection of the shard began or ended: error
 	//	cut_over     the service asked for a new connection
+	//	ready        the guilds of the shard are there: guilds
 	//	other        anything else; type is the service's command
-	//
-	// and edit, which neither Twitch nor IRC has.
 	Kind string `json:"kind"`
 	Type string `json:"type,omitempty"` // the service's own word within the kind
 
@@ -60,6 +64,7 @@ type envelope struct {
 	SystemText string             `json:"system_text,omitempty"`
 	Fragments  []envelopeFragment `json:"fragments,omitempty"` // text cut at its emotes; none: there are no emotes
 	ReplyTo    *envelopeReply     `json:"reply_to,omitempty"`
+	Emoji      *envelopeEmoji     `json:"emoji,omitempty"`
 	Shared     *envelopeShared    `json:"shared,omitempty"` // the message is part of a shared chat
 
 	// Flags are of
@@ -71,6 +76,10 @@ type envelope struct {
 	//	self       it is about us
 	//	resumed    the connection went on where the one before ended
 	//	backfill   from before the connection: the service or a bouncer repeats it
+	//	bot        a bot wrote it
+	//	webhook    a webhook wrote it, under a name of its own
+	//	forwarded  a message of another place
+	//	removed    a reaction was taken back
 	Flags []string `json:"flags,omitempty"`
 
 	Bits     int           `json:"bits,omitempty"`
@@ -78,11 +87,13 @@ type envelope struct {
 	Seconds  int           `json:"seconds,omitempty"` // of a timeout
 	Room     *envelopeRoom `json:"room,omitempty"`
 	Gap      *envelopeGap  `json:"gap,omitempty"`
+	Guilds   *guildCount   `json:"guilds,omitempty"`
 	Error    string        `json:"error,omitempty"`
 	Until    string        `json:"until,omitempty"`
 
-	// Raw is the line as it was received, without CR LF. If it is not UTF-8 it
-	// has U+FFFD for each byte that is wrong, and raw_base64 has all bytes as
+	// Raw is the line as it was received, without CR LF; on Discord the payload,
+	// but for READY, which tells how to take a session over. If it is not UTF-8
+	// it has U+FFFD for each byte that is wrong, and raw_base64 has all bytes as
 	// they were.
 	Raw       string `json:"raw,omitempty"`
 	RawBase64 []byte `json:"raw_base64,omitempty"`
@@ -96,9 +107,26 @@ type envelopeCursor struct {
 	Seq   uint64 `json:"seq"`
 }
 
+type envelopeGuild struct {
+	ID string `json:"id"`
+}
+
 type envelopeChannel struct {
-	ID   string `json:"id,omitempty"` // survives a rename
-	Name string `json:"name"`         // forsen on Twitch, #go on IRC
+	ID   string `json:"id,omitempty"`   // survives a rename
+	Name string `json:"name,omitempty"` // forsen on Twitch, #go on IRC; events of Discord do not say
+}
+
+// envelopeEmoji is one of Unicode or, with an id, one of a guild.
+type envelopeEmoji struct {
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// guildCount says how many guilds a shard carries, and how many of them are not
+// available.
+type guildCount struct {
+	All     int `json:"all"`
+	Missing int `json:"missing"`
 }
 
 type envelopeUser struct {
@@ -116,8 +144,9 @@ type envelopeBadge struct {
 }
 
 type envelopeTarget struct {
-	MessageID string        `json:"message_id,omitempty"`
-	User      *envelopeUser `json:"user,omitempty"`
+	MessageID  string        `json:"message_id,omitempty"`
+	MessageIDs []string      `json:"message_ids,omitempty"`
+	User       *envelopeUser `json:"user,omitempty"`
 }
 
 type envelopeFragment struct {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/discord"
 	"github.com/chatshard/chatshard/irc"
 )
 
@@ -32,13 +33,14 @@ func newCursor() *cursor {
 // encoder writes the events of one account as envelopes. It is used by one
 // goroutine at a time.
 type encoder struct {
-	platform string // twitch, irc
+	platform string // twitch, irc, discord
 	network  string // of IRC, as configured
 	account  string
 	cursor   *cursor
 	now      func() time.Time
 
-	emotes []irc.Emote // reused
+	emotes   []irc.Emote    // reused
+	dispatch dispatchFields // reused
 }
 
 // append appends the envelope of ev to dst, without a line break. It allocates
@@ -46,9 +48,20 @@ type encoder struct {
 func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 	e.cursor.seq++
 	m, _ := ev.Data.(*irc.Message)
-	id := ev.ID
-	if id == "" && m != nil {
-		id = m.EventID()
+	d, _ := ev.Data.(*discord.Dispatch)
+	id, sent := ev.ID, time.Time{}
+	switch {
+	case m != nil:
+		sent = m.Sent()
+		if id == "" {
+			id = m.EventID()
+		}
+	case d != nil:
+		if id == "" {
+			_, id = d.KeyID() // of a transport with lazy keys
+		}
+		id = e.dispatch.read(d, id)
+		sent = e.dispatch.sent
 	}
 	dst = append(dst, `{"v":1,"id":`...)
 	if id != "" {
@@ -65,9 +78,7 @@ func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 	dst = append(dst, `","seq":`...)
 	dst = strconv.AppendUint(dst, e.cursor.seq, 10)
 	dst = append(dst, '}')
-	if m != nil {
-		dst = appendTime(dst, `,"time":`, m.Sent())
-	}
+	dst = appendTime(dst, `,"time":`, sent)
 	dst = appendTime(dst, `,"received":`, e.now())
 	dst = appendField(dst, `,"platform":`, e.platform)
 	dst = appendField(dst, `,"network":`, e.network)
@@ -76,11 +87,17 @@ func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 	dst = append(dst, `,"shard":"`...)
 	dst = appendShard(dst, ev.Shard)
 	dst = append(dst, '"')
-	dst = e.appendChannel(dst, ev.Key, m)
-	if m != nil {
+	switch {
+	case m != nil:
+		dst = e.appendChannel(dst, ev.Key, m)
 		dst = e.appendMessage(dst, m)
 		dst = appendRaw(dst, m.Raw())
-	} else {
+	case d != nil:
+		dst = appendPlace(dst, d)
+		dst = e.dispatch.append(dst, d)
+		dst = appendPayload(dst, d)
+	default:
+		dst = e.appendChannel(dst, ev.Key, nil)
 		dst = appendEvent(dst, ev.Data)
 	}
 	return append(dst, '}')
@@ -88,6 +105,13 @@ func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 
 func (e *encoder) appendChannel(dst []byte, key balancer.Key, m *irc.Message) []byte {
 	name, id := string(key), ""
+	if e.platform == "discord" { // a key is a guild
+		if name != "" {
+			dst = append(dst, `,"guild":{"id":`...)
+			dst = append(appendString(dst, name), '}')
+		}
+		return dst
+	}
 	if m != nil {
 		id, _ = m.Tag("room-id")
 		if name == "" {
@@ -211,6 +235,12 @@ func appendEvent(dst []byte, data any) []byte {
 		return appendTime(dst, `,"until":`, d.Until)
 	case balancer.CutOver:
 		return append(dst, `,"kind":"cut_over"`...)
+	case discord.Available:
+		dst = append(dst, `,"kind":"ready","guilds":{"all":`...)
+		dst = strconv.AppendInt(dst, int64(d.Guilds), 10)
+		dst = append(dst, `,"missing":`...)
+		dst = strconv.AppendInt(dst, int64(d.Missing), 10)
+		return append(dst, '}')
 	case balancer.Gap:
 		dst = append(dst, `,"kind":"gap","gap":{`...)
 		n := len(dst)
