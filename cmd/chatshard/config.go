@@ -16,8 +16,9 @@ import (
 type config struct {
 	Version      int                   `yaml:"version"`
 	Log          logConfig             `yaml:"log"`
-	Twitch       *twitchConfig         `yaml:"twitch,omitempty"` // nil: no Twitch
-	IRC          map[string]*ircConfig `yaml:"irc,omitempty"`    // by the network's name in irc:NETWORK/#channel
+	Twitch       *twitchConfig         `yaml:"twitch,omitempty"`  // nil: no Twitch
+	IRC          map[string]*ircConfig `yaml:"irc,omitempty"`     // by the network's name in irc:NETWORK/#channel
+	Discord      *discordConfig        `yaml:"discord,omitempty"` // nil: no Discord
 	ChannelsFile string                `yaml:"channels_file,omitempty"`
 	Output       outputConfig          `yaml:"output"`
 

@@ -96,8 +96,8 @@ func (k *checker) check(c *config) {
 	case versioned && c.Version != 1 && !k.failed("version"):
 		k.failAt("version", fmt.Sprintf("%d is not known to this chatshard", c.Version), "write version: 1")
 	}
-	if c.Twitch == nil && len(c.IRC) == 0 && !k.broken {
-		k.fail(position{k.file, 1, 1}, "nothing to relay", `add a section twitch or irc; "chatshard config init" shows both`)
+	if c.Twitch == nil && len(c.IRC) == 0 && c.Discord == nil && !k.broken {
+		k.fail(position{k.file, 1, 1}, "nothing to relay", `add a section twitch, irc or discord; "chatshard config init" shows them`)
 	}
 
 	var listed []channels.Entry
@@ -113,6 +113,10 @@ func (k *checker) check(c *config) {
 		}
 		k.irc(path, c.IRC[name])
 		listed = append(listed, k.list(path+".channels", "irc:"+name+"/", c.IRC[name].Channels)...)
+	}
+	if c.Discord != nil {
+		k.discord(c.Discord)
+		listed = append(listed, k.list("discord.channels", "discord:", c.Discord.Channels)...)
 	}
 	var err error
 	if c.listed, err = channels.NewSet(listed...); err != nil {
@@ -167,7 +171,7 @@ func (k *checker) list(path, prefix string, list []channelConfig) []channels.Ent
 			continue
 		}
 		first[name] = at
-		if platform == "irc" && (ch.Account != "" || ch.CapExempt) {
+		if platform != "twitch" && (ch.Account != "" || ch.CapExempt) {
 			k.failAt(p, "account and cap_exempt are Twitch's", "remove them")
 		}
 		entries = append(entries, channels.Entry{
@@ -199,10 +203,10 @@ func (k *checker) channelsFile(c *config) {
 			k.fail(at, fmt.Sprintf("%v: the configuration has no section twitch", n), "add it to "+k.file)
 		case n.Platform == channels.IRC && c.IRC[n.Network] == nil && !k.broken:
 			k.fail(at, fmt.Sprintf("%v: the configuration has no section irc.%s", n, n.Network), "add it to "+k.file)
-		case n.Platform == channels.IRC && (e.Settings.Account != "" || e.Settings.CapExempt):
+		case n.Platform == channels.Discord && c.Discord == nil && !k.broken:
+			k.fail(at, fmt.Sprintf("%v: the configuration has no section discord", n), "add it to "+k.file)
+		case n.Platform != channels.Twitch && (e.Settings.Account != "" || e.Settings.CapExempt):
 			k.fail(at, fmt.Sprintf("%v: account and cap_exempt are Twitch's", n), "remove them")
-		case n.Platform == channels.Discord:
-			k.fail(at, fmt.Sprintf("%v: this chatshard does not relay Discord", n), "remove the line")
 		}
 	}
 	c.wanted = channels.Merge(c.listed, set)

@@ -169,6 +169,9 @@ func (c *config) print() (string, error) {
 		twitch.Limits = limits
 		shown.Twitch = &twitch
 	}
+	if c.Discord != nil {
+		shown.Discord = c.Discord.shown()
+	}
 	shown.IRC = map[string]*ircConfig{}
 	for name, network := range c.IRC {
 		n := *network

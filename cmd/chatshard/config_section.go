@@ -161,30 +161,34 @@ func (k *checker) address(path string, e *endpoint, standard func() string) {
 	} else if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		k.failAt(path+".address", quote(port)+" is not a port", "use a number from 1 to 65535")
 	}
-	if e.TLS.Off && e.TLS != (tlsConfig{Off: true}) {
-		k.failAt(path+".tls", "false, and settings for it", "remove one of them")
+	k.tls(path+".tls", &e.TLS)
+}
+
+// tls checks settings of TLS and the files that they name.
+func (k *checker) tls(path string, t *tlsConfig) {
+	if t.Off && *t != (tlsConfig{Off: true}) {
+		k.failAt(path, "false, and settings for it", "remove one of them")
 	}
-	t := &e.TLS
 	for _, f := range []struct {
 		key  string
 		file *string
-	}{{".tls.ca_file", &t.CAFile}, {".tls.cert_file", &t.CertFile}, {".tls.key_file", &t.KeyFile}} {
+	}{{".ca_file", &t.CAFile}, {".cert_file", &t.CertFile}, {".key_file", &t.KeyFile}} {
 		*f.file = k.where(path + f.key).relative(*f.file)
 	}
 	if t.CAFile != "" {
 		pem, err := readFile(t.CAFile, maxSecretFile*16)
 		if err != nil {
-			k.failAt(path+".tls.ca_file", fmt.Sprintf("%s %v", quote(t.CAFile), err), "check the path and its permissions")
+			k.failAt(path+".ca_file", fmt.Sprintf("%s %v", quote(t.CAFile), err), "check the path and its permissions")
 		} else if !x509.NewCertPool().AppendCertsFromPEM([]byte(pem)) {
-			k.failAt(path+".tls.ca_file", quote(t.CAFile)+" holds no certificate", "use a file in PEM format")
+			k.failAt(path+".ca_file", quote(t.CAFile)+" holds no certificate", "use a file in PEM format")
 		}
 	}
 	switch {
 	case (t.CertFile == "") != (t.KeyFile == ""):
-		k.failAt(path+".tls", "cert_file and key_file go together", "set both or none")
+		k.failAt(path, "cert_file and key_file go together", "set both or none")
 	case t.CertFile != "":
 		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
-			k.failAt(path+".tls.cert_file", "the client certificate cannot be used: "+err.Error(), "check both files; they must be PEM and belong together")
+			k.failAt(path+".cert_file", "the client certificate cannot be used: "+err.Error(), "check both files; they must be PEM and belong together")
 		}
 	}
 }

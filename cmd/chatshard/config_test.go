@@ -41,7 +41,7 @@ func TestBadConfig(t *testing.T) {
 		{"two documents", "version: 1\ntwitch:\n---\nversion: 1\n", []string{`FILE:4:1: a second document; `}},
 		{"no version", "twitch:\n", []string{`FILE:1:1: version: missing; write version: 1`}},
 		{"another version", "version: 2\ntwitch:\n", []string{`FILE:1:10: version: 2 is not known to this chatshard; write version: 1`}},
-		{"nothing", "version: 1\n", []string{`FILE:1:1: nothing to relay; add a section twitch or irc`}},
+		{"nothing", "version: 1\n", []string{`FILE:1:1: nothing to relay; add a section twitch, irc or discord`}},
 
 		{"misspelt key", "version: 1\ntwitch:\n  channel_per_shard: 5\n", []string{`FILE:3:3: twitch.channel_per_shard: unknown key; did you mean channels_per_shard?`}},
 		{"misspelt section", "version: 1\ntwich:\n  channels: [a]\n", []string{`FILE:2:1: twich: unknown key; did you mean twitch?`}},
@@ -133,6 +133,32 @@ func TestBadConfig(t *testing.T) {
 		{"password with a line break", "version: 1\nirc:\n  libera: {address: \"a:1\", nick: x, password: \"hunter2\\r\\nQUIT\"}\n", []string{`irc.libera.password: the password contains a line break; `}},
 		{"IRC cap_exempt", "version: 1\nirc:\n  libera: {address: \"a:1\", nick: x, channels: [{name: \"#a\", cap_exempt: true}]}\n", []string{`irc.libera.channels[0]: account and cap_exempt are Twitch's; remove them`}},
 
+		{"Discord without anything", "version: 1\ndiscord:\n", []string{`FILE:2:1: discord: no account; set discord.account.token_file`}},
+		{"bot without a token", "version: 1\ndiscord:\n  account: {name: a}\n", []string{`FILE:3:3: discord.account: no token; set discord.account.token_file`}},
+		{"bot's token with a break", "version: 1\ndiscord: {account: {token: \"hunter2\\nhunter2\"}}\n", []string{`FILE:2:28: discord.account.token: the token contains a blank, a line break`}},
+		{"bot's two tokens", "version: 1\ndiscord: {account: {token: hunter2, token_file: x}}\n", []string{`FILE:2:49: discord.account.token_file: given together with discord.account.token; keep one`}},
+		{"no bot's token file", "version: 1\ndiscord: {account: {token_file: none}}\n", []string{`FILE:2:33: discord.account.token_file: "DIR/none" cannot be read: no such file or directory; check the path`}},
+		{"intent", "version: 1\ndiscord:\n  account: {token: hunter2}\n  intents: [guilds, message_contents, zzzzzzzzzzz]\n", []string{
+			`FILE:4:21: discord.intents[1]: "message_contents" is no intent; did you mean message_content?`,
+			`FILE:4:39: discord.intents[2]: "zzzzzzzzzzz" is no intent; use some of guilds, guild_members,`}},
+		{"intents in a word", "version: 1\ndiscord: {account: {token: hunter2}, intents: \"guilds, mesages\"}\n", []string{`FILE:2:47: discord.intents: "mesages" is no intent; `}},
+		{"no intents", "version: 1\ndiscord: {account: {token: hunter2}, intents: []}\n", []string{`FILE:2:38: discord.intents: none; name those`}},
+		{"shards", "version: 1\ndiscord: {account: {token: hunter2}, shards: many}\n", []string{`FILE:2:46: discord.shards: "many" is no number of shards; write auto, or a number from 1`}},
+		{"more shards than allowed", "version: 1\ndiscord: {account: {token: hunter2}, shards: 17}\n", []string{`FILE:2:46: discord.shards: 17 is more than the 16 shards allowed; lower it, or raise max_shard_count`}},
+		{"guilds on a shard", "version: 1\ndiscord: {account: {token: hunter2}, channels_per_shard: 2501}\n", []string{`FILE:2:58: discord.channels_per_shard: 2501 is out of range; use a number from 1 to 2500, Discord's limit`}},
+		{"reshard_at", "version: 1\ndiscord: {account: {token: hunter2}, reshard_at: 80}\n", []string{`FILE:2:50: discord.reshard_at: "80" is not a share; write a number from 0 to 1, as in 0.8`}},
+		{"compression", "version: 1\ndiscord: {account: {token: hunter2}, compression: zlib}\n", []string{`FILE:2:51: discord.compression: "zlib" is not known; `}},
+		{"state_dir", "version: 1\ndiscord: {account: {token: hunter2}, state_dir: config.yaml}\n", []string{`FILE:2:49: discord.state_dir: "DIR/config.yaml" is not a directory; name a directory`}},
+		{"API in the clear", "version: 1\ndiscord: {account: {token: hunter2}, api: \"http://discord.com/api\"}\n", []string{`FILE:2:43: discord.api: http would send the token unencrypted to discord.com; write https`}},
+		{"API that is none", "version: 1\ndiscord: {account: {token: hunter2}, api: discord.com, gateway: \"https://x\"}\n", []string{
+			`FILE:2:43: discord.api: "discord.com" is not a https URL; write one as in https://discord.com/api/v10`,
+			`FILE:2:65: discord.gateway: "https://x" is not a wss URL; write one as in wss://gateway.discord.gg`}},
+		{"Discord without TLS", "version: 1\ndiscord: {account: {token: hunter2}, tls: false}\n", []string{`FILE:2:43: discord.tls: false does not turn TLS off here; remove the key`}},
+		{"Discord channel", "version: 1\ndiscord: {account: {token: hunter2}, channels: [general, 7, \"discord:7\", {name: \"8\", account: x}]}\n", []string{
+			`FILE:2:49: discord.channels[0]: "general": 'g' cannot be part of a Discord ID; `,
+			`FILE:2:61: discord.channels[2]: channel discord:7 listed twice: first at FILE:2:58; remove one`,
+			`FILE:2:74: discord.channels[3]: account and cap_exempt are Twitch's; remove them`}},
+
 		{"no channels file", "version: 1\ntwitch:\nchannels_file: none.txt\n", []string{`FILE:3:16: channels_file: DIR/none.txt: cannot be read: no such file or directory; check the path`}},
 		{"alias of nothing", "version: 1\ntwitch: *x\n", []string{`FILE:2:9: no anchor &x above this alias; `}},
 		{"alias of itself", "version: 1\ntwitch: &x\n  sender: *x\n", []string{`unknown key`}},
@@ -185,7 +211,7 @@ func TestBadChannelsFile(t *testing.T) {
 	_, stdout, _ = chatshard(t, "config", "check", "-c", path)
 	for i, want := range []string{
 		list + ":1:1: irc:libera/#go: the configuration has no section irc.libera; ",
-		list + ":2:3: discord:1: ",
+		list + ":2:3: discord:1: the configuration has no section discord; ",
 		list + ":4:1: twitch:d: no account is called \"x\"; ", // what the configuration says of a takes precedence
 	} {
 		if lines := strings.Split(stdout, "\n"); len(lines) != 4 || !strings.HasPrefix(lines[i], want) {

@@ -31,7 +31,11 @@ go to standard error.
 Channels are those of the configuration and of its channels file, which is
 watched: what changes there is joined and parted while the relay runs. Every
 account of Twitch and every IRC network has connections of its own; a sender
-account is not connected before something sends.
+account is not connected before something sends. A bot of Discord reads what
+Discord sends it, in guilds and direct messages; of that only the channels
+listed are written, or all if none is. Its sessions outlive the relay: stopped
+and started again within three minutes it resumes, loses nothing and spends no
+IDENTIFY.
 
 An account that the service turns away for good, for a bad token say, stops;
 its channels are not read, the others go on, and the exit code is 1 in the end.
@@ -60,15 +64,23 @@ type relay struct {
 	config   *config
 	log      zerolog.Logger
 	carriers []*carrier
+	bot      *botCarrier         // nil: no Discord
 	assigned channels.Assignment // used by the goroutine that watches the wanted set
 }
 
 // run relays until ctx ends, the output can take no more, or no account is left.
 func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 	var err error
-	if r.carriers, err = newCarriers(r.config, newCursor(), r.log); err != nil {
+	cursor := newCursor()
+	if r.carriers, err = newCarriers(r.config, cursor, r.log); err != nil {
 		return err
 	}
+	if r.config.Discord != nil {
+		if r.bot, err = newBotCarrier(r.config.Discord, cursor, r.log); err != nil {
+			return err
+		}
+	}
+	readers := r.readers()
 	out := newOutput(stdout)
 	// Nothing below ends with ctx: it is drained.
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
@@ -85,9 +97,9 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 		}
 	})
 
-	ended := make([]error, len(r.carriers))
+	ended := make([]error, len(readers))
 	var carrying sync.WaitGroup
-	for i, k := range r.carriers {
+	for i, k := range readers {
 		carrying.Go(func() {
 			if ended[i] = k.run(running, out); ended[i] != nil {
 				r.log.Error().Err(ended[i]).Msg("turned away for good: its channels are not read")
@@ -119,13 +131,31 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 	return r.verdict(out.close(within), ended)
 }
 
+// reader is an account of any platform, or a network.
+type reader interface {
+	who() string
+	run(ctx context.Context, out *output) error // until drained, ctx ends, or the service turns it away
+	drain(ctx context.Context) error
+}
+
+func (r *relay) readers() []reader {
+	var all []reader
+	for _, k := range r.carriers {
+		all = append(all, k)
+	}
+	if r.bot != nil {
+		all = append(all, r.bot)
+	}
+	return all
+}
+
 // drain ends all connections and waits until what they received is handled.
 func (r *relay) drain(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, k := range r.carriers {
+	for _, k := range r.readers() {
 		wg.Go(func() {
-			if err := k.balancer.Drain(ctx); err != nil {
-				r.log.Warn().Str("account", k.account).Err(err).Msg("not drained in time")
+			if err := k.drain(ctx); err != nil {
+				r.log.Warn().Str("account", k.who()).Err(err).Msg("not drained in time")
 			}
 		})
 	}
@@ -160,6 +190,9 @@ func (r *relay) want(set channels.Set) {
 			k.carry(set, func(n channels.Name) bool { return n.Platform == channels.IRC && n.Network == k.account }, r.log)
 		}
 	}
+	if r.bot != nil {
+		r.bot.carry(set, r.log)
+	}
 	r.sayForeign(set)
 }
 
@@ -190,6 +223,7 @@ func (r *relay) sayForeign(set channels.Set) {
 		switch n := e.Name; {
 		case n.Platform == channels.Twitch && r.config.Twitch != nil:
 		case n.Platform == channels.IRC && r.config.IRC[n.Network] != nil:
+		case n.Platform == channels.Discord && r.bot != nil:
 		default:
 			r.log.Warn().Stringer("key", n).Str("at", e.Origin).Msg("channel left out: the configuration has no section for it")
 		}

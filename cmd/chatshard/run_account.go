@@ -163,17 +163,22 @@ func (s *sharding) balancer(log zerolog.Logger) *balancer.Config {
 		MaxShardCount:     s.shards(),
 		InitialShardCount: s.InitialShardCount,
 		Reuse:             true, // an event is encoded before the handler returns
-		Queue:             balancer.QueueConfig{Bytes: int(s.Queue.Bytes), BlockFor: time.Duration(s.Queue.BlockFor)},
+		Queue:             s.Queue.balancer(),
 		Logger:            log,
-	}
-	if s.Queue.WhenFull == "drop_oldest" {
-		cfg.Queue.WhenFull = balancer.DropOldest
 	}
 	switch s.Policy {
 	case "single":
 		cfg.Policy = balancer.Single
 	case "weighted":
 		cfg.Policy = balancer.Weighted
+	}
+	return cfg
+}
+
+func (q queueConfig) balancer() balancer.QueueConfig {
+	cfg := balancer.QueueConfig{Bytes: int(q.Bytes), BlockFor: time.Duration(q.BlockFor)}
+	if q.WhenFull == "drop_oldest" {
+		cfg.WhenFull = balancer.DropOldest
 	}
 	return cfg
 }
@@ -234,6 +239,9 @@ func (k *carrier) carry(set channels.Set, own func(channels.Name) bool, log zero
 	k.balancer.Part(part...)
 	k.balancer.Join(join...)
 }
+
+func (k *carrier) who() string                     { return k.account }
+func (k *carrier) drain(ctx context.Context) error { return k.balancer.Drain(ctx) }
 
 // run relays until the Balancer is drained, ctx ends, or the service turns the
 // account away.
