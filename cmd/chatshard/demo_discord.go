@@ -93,16 +93,6 @@ func (f *discordFleet) inject(ctx context.Context) {
 	f.server.InjectPlan(ctx, plan)
 }
 
-func discordFaultPlan(level string) discordtest.FaultPlan {
-	switch level {
-	case "gentle":
-		return discordtest.Gentle()
-	case "storm":
-		return discordtest.Storm()
-	}
-	return discordtest.FaultPlan{}
-}
-
 // change resizes the fleet when it is time.
 func (f *discordFleet) change(ctx context.Context) {
 	if f.opts.reshardAt == 0 {

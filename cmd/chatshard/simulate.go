@@ -43,7 +43,7 @@ type simulator struct {
 }
 
 func newSimulateCommand() *cobra.Command {
-	return newGroup("simulate", "Serve a simulated Twitch or IRC server on a port",
+	return newGroup("simulate", "Serve a simulated Twitch, Discord or IRC server on a port",
 		newSimulatorCommand("twitch", "Serve a simulated Twitch chat",
 			`Serve a simulated Twitch chat, for bots of any language and for chatshard run.
 
@@ -53,7 +53,8 @@ to those who break them. Every login is let in with any token, unless --account
 is given; anonymous logins always are.`),
 		newSimulatorCommand("irc", "Serve a simulated plain IRC network",
 			`Serve a small modern IRC network: CAP 302, SASL, ISUPPORT, nick collisions and
-flood control.`))
+flood control.`),
+		newDiscordSimulatorCommand())
 }
 
 func newSimulatorCommand(protocol, short, long string) *cobra.Command {
@@ -113,6 +114,12 @@ func faultPlan(level string) irctest.FaultPlan {
 type listener struct {
 	flag, addr string
 	tls, ws    bool
+}
+
+// listenGroup is the addresses of one flag.
+type listenGroup struct {
+	addrs []string
+	of    listener
 }
 
 func (s *simulator) run(ctx context.Context, only bool, format string, stdout, stderr io.Writer) error {
@@ -179,19 +186,18 @@ func (s *simulator) run(ctx context.Context, only bool, format string, stdout, s
 
 // listeners returns what is to be listened on, in the order of the flags.
 func (s *simulator) listeners(name string) ([]listener, error) {
-	if len(s.listen)+len(s.listenTLS)+len(s.listenWS)+len(s.listenWSS) == 0 {
-		s.listen = []string{"127.0.0.1:6667"}
-	}
+	return listeners(name, s.public, "127.0.0.1:6667",
+		listenGroup{s.listen, listener{flag: "listen"}},
+		listenGroup{s.listenTLS, listener{flag: "listen-tls", tls: true}},
+		listenGroup{s.listenWS, listener{flag: "listen-ws", ws: true}},
+		listenGroup{s.listenWSS, listener{flag: "listen-wss", tls: true, ws: true}})
+}
+
+// listeners checks addresses. If none is given it returns the standard one, for
+// the first group.
+func listeners(name string, public bool, standard string, groups ...listenGroup) ([]listener, error) {
 	var out []listener
-	for _, group := range []struct {
-		addrs []string
-		of    listener
-	}{
-		{s.listen, listener{flag: "listen"}},
-		{s.listenTLS, listener{flag: "listen-tls", tls: true}},
-		{s.listenWS, listener{flag: "listen-ws", ws: true}},
-		{s.listenWSS, listener{flag: "listen-wss", tls: true, ws: true}},
-	} {
+	for _, group := range groups {
 		for _, addr := range group.addrs {
 			l := group.of
 			l.addr = addr
@@ -199,14 +205,19 @@ func (s *simulator) listeners(name string) ([]listener, error) {
 			n, perr := strconv.Atoi(port)
 			switch {
 			case err != nil:
-				return nil, usagef("%s: --%s %s is not HOST:PORT; write one as in 127.0.0.1:6667", name, l.flag, quote(addr))
+				return nil, usagef("%s: --%s %s is not HOST:PORT; write one as in %s", name, l.flag, quote(addr), standard)
 			case perr != nil || n < 0 || n > 65535:
 				return nil, usagef("%s: --%s %s: %s is not a port; use a number from 0 to 65535", name, l.flag, quote(addr), quote(port))
-			case !s.public && !isLoopback(addr):
+			case !public && !isLoopback(addr):
 				return nil, usagef("%s: --%s %s: other machines could connect; use 127.0.0.1, or give --public if they shall", name, l.flag, quote(addr))
 			}
 			out = append(out, l)
 		}
+	}
+	if out == nil {
+		l := groups[0].of
+		l.addr = standard
+		out = append(out, l)
 	}
 	return out, nil
 }
@@ -228,11 +239,15 @@ type listening struct {
 	URL       string `json:"url"`
 	TLS       bool   `json:"tls"`
 	WebSocket bool   `json:"websocket"`
+
+	// Of Discord alone.
+	Gateway string   `json:"gateway,omitempty"`
+	Tokens  []string `json:"tokens,omitempty"` // those that were made up
 }
 
 func (l listener) print(w io.Writer, protocol, format, at string) error {
 	scheme := map[listener]string{{}: "irc", {tls: true}: "ircs", {ws: true}: "ws", {tls: true, ws: true}: "wss"}[listener{tls: l.tls, ws: l.ws}]
-	line := listening{protocol, at, scheme + "://" + at, l.tls, l.ws}
+	line := listening{Protocol: protocol, Address: at, URL: scheme + "://" + at, TLS: l.tls, WebSocket: l.ws}
 	if format == "json" {
 		return json.NewEncoder(w).Encode(line)
 	}
@@ -354,11 +369,16 @@ func writeAuthority(ctx context.Context, s *irctest.Server, file string) error {
 	if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: chain[len(chain)-1].Raw}); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
+	return writeCertificate(file, text.Bytes())
+}
+
+func writeCertificate(file string, pem []byte) error {
+	err := os.WriteFile(file, pem, 0o644)
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	if err != nil {
 		return fmt.Errorf("cannot be written: %w", err)
 	}
 	return nil

@@ -103,7 +103,7 @@ func TestSimulatePortInUse(t *testing.T) {
 
 func TestSimulateUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"", `chatshard: simulate: which one? irc, twitch`},
+		{"", `chatshard: simulate: which one? discord, irc, twitch`},
 		{"discordd", `chatshard: unknown command "discordd"`},
 		{"twitch --listen 0.0.0.0:6667", `chatshard: simulate twitch: --listen "0.0.0.0:6667": other machines could connect; use 127.0.0.1, or give --public`},
 		{"twitch --listen :6667", `chatshard: simulate twitch: --listen ":6667": other machines could connect`},
@@ -119,6 +119,13 @@ func TestSimulateUsage(t *testing.T) {
 		{"twitch --replay /nonexistent", `chatshard: simulate twitch: --replay /nonexistent: cannot be read: no such file or directory; check the path`},
 		{"twitch --faults typhoon", `chatshard: invalid argument "typhoon" for "--faults" flag: use one of none, gentle, storm`},
 		{"twitch --verified --unlimited", `chatshard: if any flags in the group [verified unlimited]`},
+		{"discord --guilds 0", `chatshard: simulate discord: --guilds 0: use a number from 1`},
+		{"discord --max-concurrency 0", `chatshard: simulate discord: --max-concurrency 0: use a number from 1 to 1000`},
+		{"discord --rate NaN", `chatshard: simulate discord: --rate NaN: use a number from 0`},
+		{"discord --heartbeat 1ms", `chatshard: simulate discord: --heartbeat 1ms: use a duration from 100ms`},
+		{"discord --token secretsecret --token secretsecret", `chatshard: simulate discord: --token wants tokens that differ`},
+		{"discord --listen 0.0.0.0:1", `chatshard: simulate discord: --listen "0.0.0.0:1": other machines could connect`},
+		{"discord --listen 1", `chatshard: simulate discord: --listen "1" is not HOST:PORT; write one as in 127.0.0.1:8080`},
 		{"twitch x", `chatshard: simulate twitch: unexpected argument "x"`},
 	} {
 		code, stdout, stderr := chatshard(t, append([]string{"simulate"}, strings.Fields(c.args)...)...)
