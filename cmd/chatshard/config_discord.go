@@ -308,3 +308,9 @@ func (v *compression) UnmarshalText(text []byte) error {
 
 // restTimeout is how long a request may take.
 const restTimeout = 15 * time.Second
+
+// configReason returns what an error of package discord about a configuration
+// says, without whose it is.
+func configReason(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), discord.ErrConfig.Error()+": "), "shards: ")
+}

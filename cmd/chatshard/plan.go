@@ -29,7 +29,7 @@ type plan struct {
 	QueueBytes  int64      `json:"queue_bytes"`
 }
 
-// planPart is one account of Twitch, or one IRC network.
+// planPart is one account of Twitch, one bot of Discord, or one IRC network.
 type planPart struct {
 	Platform         string  `json:"platform"` // twitch, irc:libera
 	Account          string  `json:"account,omitempty"`
@@ -46,6 +46,8 @@ type planPart struct {
 	Seconds          float64 `json:"seconds"`            // from the start until the last JOIN
 	MemoryBytes      int64   `json:"memory_bytes"`       // idle, an estimate
 	QueueBytes       int64   `json:"queue_bytes"`        // on top, while outputs lag: at most this
+
+	Discord *discordPlan `json:"discord,omitempty"` // channels are guilds, logins IDENTIFYs
 }
 
 func newPlanCommand() *cobra.Command {
@@ -56,8 +58,11 @@ func newPlanCommand() *cobra.Command {
 take within the services' limits, what memory that takes (an estimate), and
 whether it fits the caps. Exits with 1 if it does not.
 
-Either for a configuration (-c FILE) or for a number of Twitch channels read by
-one account, which is a named one unless --anonymous is given.`,
+Either for a configuration (-c FILE), or for a number of Twitch channels read by
+one account, which is a named one unless --anonymous is given, or of guilds of a
+Discord bot, or both. How many guilds a configured bot is in only Discord knows:
+--online asks it, and --guilds says it; else what is configured is taken for
+full. What was assumed is printed.`,
 		Args: noArgs,
 	}
 	file := configFlag(cmd)
@@ -73,6 +78,7 @@ one account, which is a named one unless --anonymous is given.`,
 	cmd.Flags().BoolVar(&verified, "verified", false, "the account is a verified bot: higher limits")
 	cmd.Flags().BoolVar(&anonymous, "anonymous", false, "the account is anonymous: no cap on channels")
 	cmd.MarkFlagsMutuallyExclusive("verified", "anonymous")
+	bot := discordPlanFlags(cmd)
 	for _, f := range []string{needCount, "channels-per-shard", "max-shard-count", "verified", "anonymous"} {
 		cmd.MarkFlagsMutuallyExclusive("config", f)
 	}
@@ -86,11 +92,24 @@ one account, which is a named one unless --anonymous is given.`,
 				return problems
 			}
 			p = planFor(c)
+			if c.Discord != nil {
+				if err := p.addBot(cmd.Context(), c.Discord, bot); err != nil {
+					return err
+				}
+			} else if bot.online || bot.guilds > 0 {
+				return usagef("plan: %s has no section discord", *file)
+			}
 			for _, problem := range problems {
 				p.Problems = append(p.Problems, problem.String())
 			}
+		case bot.online:
+			return usagef("plan: --online needs -c FILE with a section discord")
+		case !cmd.Flags().Changed(needCount) && !cmd.Flags().Changed("guilds"):
+			return usagef("plan: for what? give -c FILE, --%s N or --guilds N", needCount)
 		case !cmd.Flags().Changed(needCount):
-			return usagef("plan: for what? give -c FILE or --%s N", needCount)
+			if err := p.addBot(cmd.Context(), nil, bot); err != nil {
+				return err
+			}
 		case count < 1 || flags.ChannelsPerShard < 1 || flags.MaxShardCount < 1:
 			return usagef("plan: --%s, --channels-per-shard and --max-shard-count are numbers from 1", needCount)
 		default:
@@ -106,6 +125,11 @@ one account, which is a named one unless --anonymous is given.`,
 			if left := p.Parts[0].NotCarried; left > 0 {
 				p.Problems = append(p.Problems, fmt.Sprintf("%d shards of %d leave %d channels out; set --max-shard-count to %d",
 					flags.MaxShardCount, flags.ChannelsPerShard, left, p.Parts[0].Shards))
+			}
+			if cmd.Flags().Changed("guilds") {
+				if err := p.addBot(cmd.Context(), nil, bot); err != nil {
+					return err
+				}
 			}
 		}
 		p.finish()
@@ -261,7 +285,12 @@ func (p *plan) print(w io.Writer, format string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "in all: %d shards; every JOIN sent after %v; about %s idle, and up to %s more while outputs lag\n",
+	for _, part := range p.Parts {
+		if part.Discord != nil {
+			part.printDiscord(w)
+		}
+	}
+	_, err := fmt.Fprintf(w, "in all: %d shards; all joined after %v; about %s idle, and up to %s more while outputs lag\n",
 		p.Shards, seconds(p.Seconds), kibibytes(p.MemoryBytes), kibibytes(p.QueueBytes))
 	for _, problem := range p.Problems {
 		fmt.Fprintf(w, "does not fit: %s\n", problem)
