@@ -202,18 +202,27 @@ func (k *checker) stateDir(path string, c *discordConfig) {
 	}
 }
 
-// url checks an address of the service: without TLS only this machine's.
+// url checks an address of the service.
 func (k *checker) url(path, text, plain, secure, example string) {
+	if what, fix := badURL(text, plain, secure, example); what != "" {
+		k.failAt(path, what, fix)
+	}
+}
+
+// badURL says what is wrong with an address of the service: without TLS it may
+// only be this machine's.
+func badURL(text, plain, secure, example string) (what, fix string) {
 	if text == "" {
-		return
+		return "", ""
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != plain && u.Scheme != secure || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		k.failAt(path, quote(text)+" is not a "+secure+" URL", "write one as in "+example)
+		return quote(text) + " is not a " + secure + " URL", "write one as in " + example
 	case u.Scheme == plain && !isLoopback(hostPort(u)):
-		k.failAt(path, plain+" would send the token unencrypted to "+clipped(u.Host, 60), "write "+secure+"; "+plain+" is for this machine's simulator")
+		return plain + " would send the token unencrypted to " + clipped(u.Host, 60), "write " + secure + "; " + plain + " is for this machine's simulator"
 	}
+	return "", ""
 }
 
 func hostPort(u *url.URL) string {

@@ -34,6 +34,7 @@ var commands = []func() *cobra.Command{
 	newSimulateCommand,
 	newPlanCommand,
 	newConfigCommand,
+	newDoctorCommand,
 	newBenchCommand,
 	newVersionCommand,
 }
