@@ -63,6 +63,28 @@ func TestFreshSessionIsAGap(t *testing.T) {
 	})
 }
 
+// TestReshardOverALostSession loses a session of the old generation while the
+// new one is held back: what only the new one has by then comes before what the
+// next session brings, and is neither lost nor late.
+func TestReshardOverALostSession(t *testing.T) {
+	ks := append(keys(20), "")
+	cfg := balancertest.Config{Replay: 1000, Latency: func(i int) time.Duration { return time.Duration(i%3) * 100 * time.Millisecond }}
+	for wait := range 8 {
+		play(t, cfg, balancer.Config{InitialShardCount: 2, MaxShardCount: 8}, true, func(f *fleet) {
+			time.Sleep(time.Second)
+			f.chat(20, 50*time.Millisecond, ks)
+			if err := f.Resize(3); err != nil {
+				t.Fatal(err)
+			}
+			f.chat(10+5*wait, 50*time.Millisecond, ks)
+			f.net.DropWith(0, &balancer.ConnError{Err: errors.New("4007 invalid seq"), Retry: balancer.Fresh})
+			f.chat(200, 50*time.Millisecond, ks)
+			time.Sleep(3 * time.Second) // what is on its way arrives
+			f.clean(t)
+		})
+	}
+}
+
 func TestRestartResumes(t *testing.T) {
 	ks := keys(20)
 	synctest.Test(t, func(t *testing.T) {

@@ -201,6 +201,27 @@ func (h *handover) letIn() {
 	h.twins.keep = false
 }
 
+// instead delivers what the target has of some keys and still holds back, since
+// their source has lost its session and will not deliver it. The target goes on
+// to be held back.
+func (h *handover) instead(of func(Key) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase != hold && h.phase != remember {
+		return
+	}
+	kept := h.held[:0]
+	for i := range h.held {
+		if e := &h.held[i]; of(e.Key) {
+			h.pass(fromTarget, e, e.received())
+		} else {
+			kept = append(kept, *e)
+		}
+	}
+	clear(h.held[len(kept):])
+	h.held = kept
+}
+
 // release ends hold after its overlap.
 func (h *handover) release() {
 	h.mu.Lock()
