@@ -34,6 +34,7 @@ type discordFleet struct {
 
 	mu     sync.Mutex // guards all below
 	ups    int64      // connections that were logged in
+	begun  int64      // of them those that began a session
 	shards map[balancer.ShardID]bool
 }
 
@@ -131,6 +132,9 @@ func (f *discordFleet) handle(_ context.Context, e balancer.Event) {
 	case balancer.Up:
 		f.mu.Lock()
 		f.ups++
+		if !data.Resumed {
+			f.begun++
+		}
 		f.shards[e.Shard] = true
 		f.mu.Unlock()
 	}
@@ -196,7 +200,11 @@ func (f *discordFleet) result(v verdict, s fleetState) fleetDone {
 	r := fleetDone{state: s, verdict: v, identified: true}
 	st := f.server.Stats().Bot("")
 	r.identifies, r.resumes, r.kept = st.Identifies, st.Resumes, st.SessionsKept
-	r.due = f.due.Load() + st.SessionsEnded
+	// A session that a fault cut off before the client heard of it cannot be resumed.
+	f.mu.Lock()
+	unheard := max(0, st.Identifies-f.begun)
+	f.mu.Unlock()
+	r.due = f.due.Load() + st.SessionsEnded + unheard
 	if why := f.astray(); why != "" {
 		r.problems = append(r.problems, why)
 	}
@@ -207,8 +215,8 @@ func (f *discordFleet) result(v verdict, s fleetState) fleetDone {
 		r.problems = append(r.problems, fmt.Sprintf("%d guilds on one shard", s.peak))
 	}
 	if r.identifies > r.due {
-		r.problems = append(r.problems, fmt.Sprintf("%d IDENTIFYs spent, and %d were due: %d for new shards, %d for sessions that Discord ended",
-			r.identifies, r.due, f.due.Load(), st.SessionsEnded))
+		r.problems = append(r.problems, fmt.Sprintf("%d IDENTIFYs spent, and %d were due: %d for new shards, %d for sessions that Discord ended, %d for sessions that were cut off as they began",
+			r.identifies, r.due, f.due.Load(), st.SessionsEnded, unheard))
 	}
 	if vs := f.server.Violations(); len(vs) > 0 {
 		r.problems = append(r.problems, fmt.Sprintf("%d limits broken, first %s", len(vs), vs[0]))
