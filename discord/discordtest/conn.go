@@ -5,20 +5,9 @@ import (
 	"slices"
 	"sync"
 	"time"
-)
 
-// transport is what carries a connection's bytes, below TLS. It tells what the
-// judge needs to know.
-type transport interface {
-	net.Conn
-	written() int64   // bytes written
-	delivered() int64 // bytes that the peer has read, or acknowledged where that is all one can know
-	prompt() bool     // delivered is exact
-	abort()           // reset: the peer may lose what it has not read
-	left() bool       // the peer is known to have closed
-	awaitClose()      // blocks until either side has closed
-	chop(func() int)  // the peer shall see the bytes in pieces of this size
-}
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
+)
 
 // params are what a client chose in the URL of the gateway.
 type params struct {
@@ -41,7 +30,7 @@ const (
 type conn struct {
 	s    *Server
 	id   int
-	raw  transport
+	raw  wire.Conn
 	host Host          // that the client dialled
 	done chan struct{} // closed by end
 	wake chan struct{} // tells the writer that there is work
@@ -100,7 +89,7 @@ type item struct {
 	at    time.Time // not before
 }
 
-func newConn(s *Server, raw transport) *conn {
+func newConn(s *Server, raw wire.Conn) *conn {
 	return &conn{
 		s: s, raw: raw, nc: raw, plain: true, born: time.Now(),
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
@@ -249,7 +238,7 @@ func (c *conn) end(how ending) {
 	case hangUp:
 		nc.Close()
 	case reset:
-		c.raw.abort()
+		c.raw.Abort()
 	}
 	c.raw.Close()
 }

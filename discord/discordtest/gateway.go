@@ -42,7 +42,7 @@ func (c *conn) gateway(r *http.Request, h *hijack) {
 	})
 	now := time.Now()
 	c.mu.Lock()
-	c.base = c.raw.written()
+	c.base = c.raw.Written()
 	c.stage, c.how = stHello, how
 	c.helloBy = now.Add(c.s.cfg.IdentifyTimeout)
 	c.beatBy = now.Add(c.s.cfg.HeartbeatInterval * 3 / 2)
@@ -78,7 +78,7 @@ func (c *conn) read(ws *websocket.Conn) {
 		c.mu.Unlock()
 		switch {
 		case deaf:
-			c.raw.awaitClose()
+			c.raw.AwaitClose()
 			c.over(io.EOF)
 			return
 		case closing:

@@ -42,7 +42,7 @@ func (s *Server) hostFault(c *conn, r *http.Request) bool {
 		or(&code, http.StatusServiceUnavailable)
 		fmt.Fprintf(c.nc, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", code, http.StatusText(code))
 	case BlackHole:
-		c.raw.awaitClose()
+		c.raw.AwaitClose()
 	default:
 		c.end(reset)
 	}

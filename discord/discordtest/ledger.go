@@ -1,6 +1,10 @@
 package discordtest
 
-import "time"
+import (
+	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
+)
 
 // ledger is what one connection knows of the events that it wrote and that the
 // client may not have read yet. Guarded by conn.mu.
@@ -83,7 +87,7 @@ func (c *conn) settleLocked() {
 		l.head++
 	}
 	// After a graceful close the client may still read what is in memory.
-	if c.ended && !(c.raw.prompt() && c.readable()) {
+	if c.ended && !(c.raw.Prompt() && c.readable()) {
 		*l = ledger{}
 	}
 	switch {
@@ -97,15 +101,15 @@ func (c *conn) settleLocked() {
 
 // readable reports whether the client may still read what was written.
 func (c *conn) readable() bool {
-	m, ok := c.raw.(*memConn)
-	return ok && m.unread()
+	m, ok := c.raw.(*wire.End)
+	return ok && m.Unread()
 }
 
 // certain returns up to which offset in bytes of frames everything is
 // certainly read. The caller holds c.mu.
 func (c *conn) certain() int64 {
-	read := c.raw.delivered()
-	if c.plain && c.raw.prompt() {
+	read := c.raw.Delivered()
+	if c.plain && c.raw.Prompt() {
 		return read - c.base
 	}
 	l := &c.ledger
@@ -113,7 +117,7 @@ func (c *conn) certain() int64 {
 	if before.IsZero() {
 		before = time.Now()
 	}
-	if !c.raw.prompt() {
+	if !c.raw.Prompt() {
 		before = before.Add(-c.s.cfg.Unsure)
 	}
 	sure := int64(0)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
 )
 
 // errRefused is what a dialer gets from a Server that refuses connections.
@@ -23,7 +25,7 @@ var errRefused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 // other one is plain.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: memAddr(addr), Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: wire.Addr(addr), Err: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
@@ -35,8 +37,8 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return fail(err)
 	}
-	from := memAddr(net.JoinHostPort("192.0.2.1", fmt.Sprint(1024+s.stats.ports.Add(1)%60000)))
-	client, server := newPipe(s.cfg.Buffer, from, memAddr(addr))
+	from := wire.Addr(net.JoinHostPort("192.0.2.1", fmt.Sprint(1024+s.stats.ports.Add(1)%60000)))
+	client, server := wire.Pipe(s.cfg.Buffer, from, wire.Addr(addr))
 	if !s.accept(server, port == "443", hostByName(addr)) {
 		return fail(errRefused)
 	}
@@ -51,12 +53,6 @@ func (s *Server) HTTPClient() *http.Client {
 		TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
 	}}
 }
-
-// memAddr is the address of an end of an in-memory connection.
-type memAddr string
-
-func (memAddr) Network() string  { return "tcp" }
-func (a memAddr) String() string { return string(a) }
 
 // Listen listens for plain connections on addr, such as "127.0.0.1:0", REST
 // and gateway on one port.
@@ -90,9 +86,9 @@ func (s *Server) listen(addr string, secure bool) (net.Addr, error) {
 				}
 				continue
 			}
-			sock := &sockConn{TCPConn: nc.(*net.TCPConn)}
+			sock := wire.Socket(nc.(*net.TCPConn))
 			if !s.accept(sock, secure, "") {
-				sock.abort()
+				sock.Abort()
 			}
 		}
 	})
@@ -100,7 +96,7 @@ func (s *Server) listen(addr string, secure bool) (net.Addr, error) {
 }
 
 // accept starts to serve a connection, or reports that it is refused.
-func (s *Server) accept(raw transport, secure bool, host Host) bool {
+func (s *Server) accept(raw wire.Conn, secure bool, host Host) bool {
 	if s.refuses(host) {
 		s.stats.refused.Add(1)
 		return false

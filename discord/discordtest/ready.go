@@ -94,7 +94,7 @@ func (c *conn) gatewayURL(host string) string {
 	if u := c.s.cfg.GatewayURL; u != "" {
 		return u
 	}
-	if c.raw.prompt() {
+	if c.raw.Prompt() {
 		return c.scheme() + "gateway.discord.test"
 	}
 	return c.scheme() + host
@@ -105,7 +105,7 @@ func (c *conn) resumeURL() string {
 	if u := c.s.cfg.ResumeURL; u != "" {
 		return u
 	}
-	if c.raw.prompt() {
+	if c.raw.Prompt() {
 		return c.scheme() + "resume-1.discord.test"
 	}
 	return c.scheme() + c.raw.LocalAddr().(*net.TCPAddr).String() + "/resume"

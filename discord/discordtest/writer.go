@@ -141,9 +141,9 @@ func (c *conn) put(out []byte) bool {
 	if _, err := nc.Write(out); err != nil {
 		return false
 	}
-	if !c.plain || !c.raw.prompt() {
+	if !c.plain || !c.raw.Prompt() {
 		c.mu.Lock()
-		c.ledger.flushed(c.framed, c.raw.written(), time.Now())
+		c.ledger.flushed(c.framed, c.raw.Written(), time.Now())
 		c.mu.Unlock()
 	}
 	return true

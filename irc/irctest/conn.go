@@ -7,27 +7,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// transport is what carries a connection's bytes, below TLS and WebSocket. It
-// tells what the judge needs to know.
-type transport interface {
-	net.Conn
-	written() int64   // bytes written
-	delivered() int64 // bytes that the peer has read, or acknowledged where that is all one can know
-	prompt() bool     // delivered is exact
-	abort()           // reset: the peer may lose what it has not read
-	left() bool       // the peer is known to have closed
-	awaitClose()      // blocks until either side has closed
-	chop(func() int)  // the peer shall see the bytes in pieces of this size
-}
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
+)
 
 // conn is one client's connection. One goroutine reads, one writes; both end
 // with end and are waited for by Server.Close.
 type conn struct {
 	s    *Server
 	id   int
-	raw  transport
+	raw  wire.Conn
 	addr string        // host of the client
 	done chan struct{} // closed by end
 	wake chan struct{} // tells the writer that there is work
@@ -74,7 +63,7 @@ type due struct {
 	at  time.Time
 }
 
-func newConn(s *Server, raw transport) *conn {
+func newConn(s *Server, raw wire.Conn) *conn {
 	host, _, err := net.SplitHostPort(raw.RemoteAddr().String())
 	if err != nil {
 		host = raw.RemoteAddr().String()
@@ -124,7 +113,7 @@ func (c *conn) left() bool {
 	c.mu.Lock()
 	ended := c.ended
 	c.mu.Unlock()
-	return ended || c.raw.left()
+	return ended || c.raw.Left()
 }
 
 // line queues one line that no judge asks after. It never blocks.
@@ -234,7 +223,7 @@ func (c *conn) end(how ending) {
 	case hangUp:
 		nc.Close()
 	case reset:
-		c.raw.abort()
+		c.raw.Abort()
 	}
 	c.raw.Close()
 }

@@ -112,7 +112,7 @@ func (s *Server) Heal() {
 		c.mu.Lock()
 		c.wire, c.slow, c.delay = nil, 0, 0
 		c.mu.Unlock()
-		c.raw.chop(nil)
+		c.raw.Chop(nil)
 	}
 }
 
@@ -155,7 +155,7 @@ func (c *conn) suffer(f Fault) {
 		if rate <= 0 {
 			rate = 1
 		}
-		c.raw.chop(c.s.crumbs(rate))
+		c.raw.Chop(c.s.crumbs(rate))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -91,7 +91,7 @@ func (s *Server) Inject(ctx context.Context, plan FaultPlan) {
 // prepare gives a new connection what stays with it.
 func (c *conn) prepare(s *Server, plan FaultPlan) {
 	if plan.SplitLines > 0 {
-		c.raw.chop(s.crumbs(plan.SplitLines))
+		c.raw.Chop(s.crumbs(plan.SplitLines))
 	}
 	if plan.DelayUpTo > 0 {
 		c.suffer(Fault{Kind: Delay, For: time.Duration(s.rnd.intn(int(plan.DelayUpTo)))})
@@ -125,7 +125,7 @@ func (s *Server) calm() {
 	s.chaos.joinRate, s.chaos.joinIDs = 0, nil
 	s.chaos.mu.Unlock()
 	for _, c := range s.live() {
-		c.raw.chop(nil)
+		c.raw.Chop(nil)
 		c.mu.Lock()
 		c.delay = 0
 		c.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
 )
 
 // forever is the serial that no message reaches.
@@ -88,13 +90,13 @@ func (c *conn) settle() {
 // the connection is over: it was closed gracefully, and what the client has read
 // is known exactly.
 func (c *conn) readable() bool {
-	m, ok := c.raw.(*memConn)
-	return ok && !c.dumb && m.unread()
+	m, ok := c.raw.(*wire.End)
+	return ok && !c.dumb && m.Unread()
 }
 
 func (c *conn) settleLocked() {
 	l := &c.ledger
-	if h := c.held; h != nil && h.serial != 0 && (c.gone() || c.raw.left()) {
+	if h := c.held; h != nil && h.serial != 0 && (c.gone() || c.raw.Left()) {
 		h.m.spoil(h.serial)
 	}
 	if l.head == len(l.marks) {
@@ -111,14 +113,14 @@ func (c *conn) settleLocked() {
 		*k = mark{}
 		l.head++
 	}
-	if (c.gone() || c.raw.left()) && !c.readable() {
+	if (c.gone() || c.raw.Left()) && !c.readable() {
 		for _, k := range l.marks[l.head:] {
 			if k.serial != confirmMark {
 				k.m.spoil(k.serial)
 			}
 		}
 		// Kept: after a graceful close the client may still read them.
-		if !c.raw.prompt() || c.raw.left() {
+		if !c.raw.Prompt() || c.raw.Left() {
 			l.marks, l.head, l.flushes, l.first = nil, 0, nil, 0
 		}
 	}
@@ -136,8 +138,8 @@ func (c *conn) settleLocked() {
 // certain returns up to which offset in bytes of lines everything is certainly
 // read. The caller holds c.mu.
 func (c *conn) certain() int64 {
-	read := c.raw.delivered()
-	if c.plain && c.raw.prompt() {
+	read := c.raw.Delivered()
+	if c.plain && c.raw.Prompt() {
 		return read
 	}
 	l := &c.ledger
@@ -145,7 +147,7 @@ func (c *conn) certain() int64 {
 	if before.IsZero() {
 		before = time.Now()
 	}
-	if !c.raw.prompt() {
+	if !c.raw.Prompt() {
 		before = before.Add(-c.s.cfg.Unsure)
 	}
 	sure := int64(0)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
 )
 
 type clientAddrKey struct{}
@@ -30,7 +32,7 @@ var errRefused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 // 443 speak WebSocket, as Twitch's ports do; everything else is plain.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: memAddr(addr), Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: wire.Addr(addr), Err: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
@@ -46,19 +48,13 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	if ip == "" {
 		ip = "192.0.2.1"
 	}
-	from := memAddr(net.JoinHostPort(ip, fmt.Sprint(1024+s.stats.ports.Add(1)%60000)))
-	client, server := newPipe(s.cfg.Buffer, from, memAddr(addr))
+	from := wire.Addr(net.JoinHostPort(ip, fmt.Sprint(1024+s.stats.ports.Add(1)%60000)))
+	client, server := wire.Pipe(s.cfg.Buffer, from, wire.Addr(addr))
 	if !s.accept(server, port == "6697" || port == "443", port == "80" || port == "443") {
 		return fail(errRefused)
 	}
 	return client, nil
 }
-
-// memAddr is the address of an end of an in-memory connection.
-type memAddr string
-
-func (memAddr) Network() string  { return "tcp" }
-func (a memAddr) String() string { return string(a) }
 
 // Listen listens for plain TCP connections on addr, such as "127.0.0.1:0".
 func (s *Server) Listen(addr string) (net.Addr, error) { return s.listen(addr, false, false) }
@@ -96,9 +92,9 @@ func (s *Server) listen(addr string, secure, web bool) (net.Addr, error) {
 				}
 				continue
 			}
-			sock := &sockConn{TCPConn: nc.(*net.TCPConn)}
+			sock := wire.Socket(nc.(*net.TCPConn))
 			if !s.accept(sock, secure, web) {
-				sock.abort()
+				sock.Abort()
 			}
 		}
 	})
@@ -106,7 +102,7 @@ func (s *Server) listen(addr string, secure, web bool) (net.Addr, error) {
 }
 
 // accept starts to serve a connection, or reports that it is refused.
-func (s *Server) accept(raw transport, secure, web bool) bool {
+func (s *Server) accept(raw wire.Conn, secure, web bool) bool {
 	if s.refuses() {
 		s.stats.refused.Add(1)
 		return false

@@ -21,7 +21,7 @@ func (c *conn) read() {
 		}
 		n, err := c.nc.Read(buf[len(buf):cap(buf)])
 		if c.isDeaf() {
-			c.raw.awaitClose()
+			c.raw.AwaitClose()
 			return
 		}
 		buf = buf[:len(buf)+n]

@@ -108,8 +108,8 @@ func (c *conn) flush(buf []byte) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.plain || !c.raw.prompt() {
-		c.ledger.flushed(at, c.raw.written(), time.Now())
+	if !c.plain || !c.raw.Prompt() {
+		c.ledger.flushed(at, c.raw.Written(), time.Now())
 	}
 	if cap(buf) <= 256<<10 { // do not keep what a burst needed
 		c.spare = buf[:0]
@@ -118,7 +118,7 @@ func (c *conn) flush(buf []byte) bool {
 }
 
 func (c *conn) put(nc interface{ Write([]byte) (int, error) }, buf []byte, wire *wireFaults) bool {
-	if wire == nil || wire.split <= 0 || c.raw.prompt() || !c.s.rnd.chance(wire.split) {
+	if wire == nil || wire.split <= 0 || c.raw.Prompt() || !c.s.rnd.chance(wire.split) {
 		_, err := nc.Write(buf)
 		return err == nil
 	}

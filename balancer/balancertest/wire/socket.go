@@ -1,4 +1,4 @@
-package irctest
+package wire
 
 import (
 	"io"
@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// sockConn is a transport over a real socket. It knows what the peer's kernel
+// socket is a transport over a real socket. It knows what the peer's kernel
 // has acknowledged, not what the peer has read.
-type sockConn struct {
+type socket struct {
 	*net.TCPConn
 	wrote atomic.Int64
 	acked atomic.Int64
@@ -17,7 +17,7 @@ type sockConn struct {
 	once  sync.Once
 }
 
-func (k *sockConn) Read(p []byte) (int, error) {
+func (k *socket) Read(p []byte) (int, error) {
 	n, err := k.TCPConn.Read(p)
 	if err != nil {
 		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
@@ -27,15 +27,15 @@ func (k *sockConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (k *sockConn) Write(p []byte) (int, error) {
+func (k *socket) Write(p []byte) (int, error) {
 	n, err := k.TCPConn.Write(p)
 	k.wrote.Add(int64(n))
 	return n, err
 }
 
-func (k *sockConn) written() int64 { return k.wrote.Load() }
+func (k *socket) Written() int64 { return k.wrote.Load() }
 
-func (k *sockConn) delivered() int64 {
+func (k *socket) Delivered() int64 {
 	wrote := k.wrote.Load()
 	if n, ok := unacked(k.TCPConn); ok {
 		k.acked.Store(max(k.acked.Load(), wrote-n))
@@ -43,23 +43,23 @@ func (k *sockConn) delivered() int64 {
 	return k.acked.Load()
 }
 
-func (k *sockConn) prompt() bool { return false }
+func (k *socket) Prompt() bool { return false }
 
-func (k *sockConn) Close() error {
-	k.once.Do(func() { k.delivered() }) // the last chance to ask
+func (k *socket) Close() error {
+	k.once.Do(func() { k.Delivered() }) // the last chance to ask
 	return k.TCPConn.Close()
 }
 
-func (k *sockConn) abort() {
-	k.once.Do(func() { k.delivered() })
+func (k *socket) Abort() {
+	k.once.Do(func() { k.Delivered() })
 	k.SetLinger(0)
 	k.TCPConn.Close()
 }
 
-func (k *sockConn) left() bool { return k.eof.Load() }
+func (k *socket) Left() bool { return k.eof.Load() }
 
 // awaitClose has to read to learn that the peer has closed.
-func (k *sockConn) awaitClose() { io.Copy(io.Discard, k) }
+func (k *socket) AwaitClose() { io.Copy(io.Discard, k) }
 
 // chop does nothing: on a real socket the server writes in pieces instead.
-func (k *sockConn) chop(func() int) {}
+func (k *socket) Chop(func() int) {}

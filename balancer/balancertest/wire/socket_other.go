@@ -1,6 +1,6 @@
 //go:build !linux
 
-package irctest
+package wire
 
 import "net"
 

@@ -1,4 +1,4 @@
-package discordtest
+package wire
 
 import (
 	"io"
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// newPipe returns the two ends of an in-memory connection. Each direction is a
+// Pipe returns the two ends of an in-memory connection. Each direction is a
 // buffer of size bytes, as a TCP connection's is: a writer whose peer does not
 // read blocks once it is full. Both ends block durably in the sense of
 // testing/synctest.
-func newPipe(size int, client, server net.Addr) (c, s *memConn) {
+func Pipe(size int, client, server net.Addr) (c, s *End) {
 	up, down := newFlow(size), newFlow(size)
-	c = &memConn{in: down, out: up, local: client, remote: server}
-	s = &memConn{in: up, out: down, local: server, remote: client}
+	c = &End{in: down, out: up, local: client, remote: server}
+	s = &End{in: up, out: down, local: server, remote: client}
 	return c, s
 }
 
@@ -162,23 +162,23 @@ func (f *flow) counts() (wrote, read int64) {
 	return f.wrote, f.read
 }
 
-// memConn is one end of a pipe.
-type memConn struct {
+// End is one end of a pipe.
+type End struct {
 	in, out       *flow
 	local, remote net.Addr
 }
 
-func (m *memConn) Read(p []byte) (int, error) {
+func (m *End) Read(p []byte) (int, error) {
 	n, err := m.in.get(p)
 	return n, m.wrap("read", err)
 }
 
-func (m *memConn) Write(p []byte) (int, error) {
+func (m *End) Write(p []byte) (int, error) {
 	n, err := m.out.put(p)
 	return n, m.wrap("write", err)
 }
 
-func (m *memConn) wrap(op string, err error) error {
+func (m *End) wrap(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
@@ -186,7 +186,7 @@ func (m *memConn) wrap(op string, err error) error {
 }
 
 // Close is a graceful close: what was written stays readable for the peer.
-func (m *memConn) Close() error {
+func (m *End) Close() error {
 	m.out.end(&m.out.ended)
 	m.in.end(&m.in.gone)
 	m.SetDeadline(time.Time{}) // no timer outlives the connection
@@ -194,7 +194,7 @@ func (m *memConn) Close() error {
 }
 
 // abort is a reset: what the peer has not read is lost.
-func (m *memConn) abort() {
+func (m *End) Abort() {
 	m.out.end(&m.out.reset)
 	m.in.end(&m.in.reset)
 	m.SetDeadline(time.Time{})
@@ -202,12 +202,12 @@ func (m *memConn) abort() {
 
 // written and delivered count the bytes written to the peer and those that the
 // peer has read.
-func (m *memConn) written() int64   { n, _ := m.out.counts(); return n }
-func (m *memConn) delivered() int64 { _, n := m.out.counts(); return n }
+func (m *End) Written() int64   { n, _ := m.out.counts(); return n }
+func (m *End) Delivered() int64 { _, n := m.out.counts(); return n }
 
 // unread reports whether the peer may still read what was written.
-func (m *memConn) unread() bool {
-	if m.left() {
+func (m *End) Unread() bool {
+	if m.Left() {
 		return false
 	}
 	m.out.mu.Lock()
@@ -216,24 +216,24 @@ func (m *memConn) unread() bool {
 }
 
 // prompt reports that delivered is exact.
-func (m *memConn) prompt() bool { return true }
+func (m *End) Prompt() bool { return true }
 
 // chop makes every Read of the peer return at most next() bytes.
-func (m *memConn) chop(next func() int) {
+func (m *End) Chop(next func() int) {
 	m.out.mu.Lock()
 	defer m.out.mu.Unlock()
 	m.out.cut = next
 }
 
 // left reports whether the peer has closed its end.
-func (m *memConn) left() bool {
+func (m *End) Left() bool {
 	m.in.mu.Lock()
 	defer m.in.mu.Unlock()
 	return m.in.ended || m.in.reset
 }
 
 // awaitClose reads nothing and blocks until either end is closed.
-func (m *memConn) awaitClose() {
+func (m *End) AwaitClose() {
 	f := m.in
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -242,20 +242,20 @@ func (m *memConn) awaitClose() {
 	}
 }
 
-func (m *memConn) LocalAddr() net.Addr  { return m.local }
-func (m *memConn) RemoteAddr() net.Addr { return m.remote }
+func (m *End) LocalAddr() net.Addr  { return m.local }
+func (m *End) RemoteAddr() net.Addr { return m.remote }
 
-func (m *memConn) SetDeadline(t time.Time) error {
+func (m *End) SetDeadline(t time.Time) error {
 	m.SetReadDeadline(t)
 	return m.SetWriteDeadline(t)
 }
 
-func (m *memConn) SetReadDeadline(t time.Time) error {
+func (m *End) SetReadDeadline(t time.Time) error {
 	m.in.setDeadline(&m.in.readBy, t)
 	return nil
 }
 
-func (m *memConn) SetWriteDeadline(t time.Time) error {
+func (m *End) SetWriteDeadline(t time.Time) error {
 	m.out.setDeadline(&m.out.writeBy, t)
 	return nil
 }

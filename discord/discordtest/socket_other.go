@@ -1,9 +1,0 @@
-//go:build !linux
-
-package discordtest
-
-import "net"
-
-// unacked is not known here; everything handed to the kernel counts as
-// acknowledged once Config.Unsure has passed.
-func unacked(*net.TCPConn) (int64, bool) { return 0, true }
