@@ -200,8 +200,8 @@ func interop(t *testing.T, v visit, start func(*testing.T, *Server, visit) *gues
 	if v.settles {
 		g.await("settled")
 	}
-	if n := s.Apply(Fault{Kind: Drop}, them); n != 1 {
-		t.Errorf("%d connections dropped, want 1", n)
+	if n := s.Apply(Fault{Kind: Drop}, them); n < 1 { // the one that RECONNECT closes may still be there
+		t.Error("no connection to be dropped")
 	}
 	arrives()
 	for _, violation := range s.Violations() {
