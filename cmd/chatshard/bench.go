@@ -88,7 +88,7 @@ type benchRow struct {
 	round  func(b *bench, ctx context.Context, row string, round int) error
 }
 
-var benchRows = []benchRow{
+var benchRows = append([]benchRow{
 	{"tokenizer", 5, (*bench).tokenizer},
 	{"blast", 5, (*bench).blast},
 	{"blast-tls", 5, (*bench).blast},
@@ -97,7 +97,7 @@ var benchRows = []benchRow{
 	{"idle", 2, (*bench).idle},
 	{"join", 3, (*bench).join},
 	{"pace", 1, (*bench).pace},
-}
+}, discordRows...)
 
 // bench is a run of the command.
 type bench struct {
@@ -129,7 +129,13 @@ user who keeps messages leaves that off and pays for garbage collection.
   live[-tls]      20,000 lines/s over 1,000 connections
   idle            memory of a TLS connection on which nothing happens
   join            a million keys on 10,000 shards
-  pace            joining within a budget`,
+  pace            joining within a budget
+
+  discord-type    a Discord connection, routed by the type of an event
+  discord-guild   the same, routed by guild and channel
+  discord-zlib    the same, compressed; discord-zstd likewise
+  discord-decode  a typed message on demand
+  discord-idle    memory of an idle shard over TLS; -zlib and -zstd likewise`,
 		Args: noArgs,
 	}
 	format := outputFlag(cmd, "text", "json")

@@ -94,6 +94,12 @@ func newBenchChildCommand() *cobra.Command {
 				}
 			}()
 			out := json.NewEncoder(cmd.OutOrStdout())
+			switch {
+			case task.isDiscord() && task.Role == "server":
+				return serveGate(ctx, &task, words, out)
+			case task.isDiscord():
+				return discordClient(ctx, &task, out)
+			}
 			if task.Role == "server" {
 				return serveBench(ctx, &task, words, out)
 			}
