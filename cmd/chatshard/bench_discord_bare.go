@@ -400,12 +400,22 @@ func startBareDiscordIdle(ctx context.Context, m *benchMeter, cfg *tls.Config) (
 	up.Add(len(conns))
 	for i, ws := range conns {
 		wg.Go(func() {
-			if err := readIdle(ws, hellos[i], m, up.Done); err != nil && ctx.Err() == nil {
+			err := readIdle(ws, hellos[i], m, up.Done)
+			if ctx.Err() == nil {
 				m.fail(err)
 			}
 		})
 	}
-	up.Wait()
+	all := make(chan struct{})
+	go func() { // ends when all are up, or with the process
+		up.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case err := <-m.failed:
+		return nil, err
+	}
 	return func() error {
 		for _, ws := range conns {
 			ws.Close()
