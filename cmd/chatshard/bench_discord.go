@@ -34,8 +34,8 @@ var discordLimits = map[string]struct {
 	ratio      float64
 	dispatches int
 }{
-	"discord-type":  {2.0, 600_000},
-	"discord-guild": {1.3, 500_000},
+	"discord-type":  {2.0, 2_000_000},
+	"discord-guild": {1.3, 1_000_000},
 	"discord-zlib":  {1.2, 100_000},
 	"discord-zstd":  {1.2, 150_000},
 }

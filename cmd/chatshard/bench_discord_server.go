@@ -33,6 +33,9 @@ type gateLoad struct {
 	conns []net.Conn // that have identified
 }
 
+// gateKeys is how many shards may identify at a time, as with a large bot.
+const gateKeys = 16
+
 // gateIdle is how many dispatches an idle connection is sent before it is left
 // alone; one is a GUILD_CREATE of 117 KB.
 const gateIdle = 20
@@ -186,7 +189,7 @@ func serveGate(ctx context.Context, task *benchTask, words <-chan string, out *j
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v10/gateway/bot", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"url":%q,"shards":1,"session_start_limit":{"total":100000,"remaining":100000,"reset_after":86400000,"max_concurrency":%d}}`, ws, dialing)
+		fmt.Fprintf(w, `{"url":%q,"shards":1,"session_start_limit":{"total":100000,"remaining":100000,"reset_after":86400000,"max_concurrency":%d}}`, ws, gateKeys)
 	})
 	mux.HandleFunc("/", g.upgrade)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second}
