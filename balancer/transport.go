@@ -25,7 +25,9 @@ type Placer interface {
 // Conn is one connection, logged in.
 //
 // Receive blocks until something has arrived, fills buf from the front and
-// returns how many events it wrote. The first event of a connection is [Up].
+// returns how many events it wrote. It may return without any before it blocks
+// with a large buf: whoever calls may want to wait with a smaller one. The first
+// event of a connection is [Up].
 // One goroutine calls it. Close unblocks it. It is used up by its first error,
 // which may come together with events and should be a [*ConnError]. Whatever
 // keeps the connection alive happens inside Receive or beside it, and never

@@ -29,8 +29,8 @@ type chunk struct {
 }
 
 var (
-	chunks = sync.Pool{New: func() any { return newChunk(chunkBytes) }} // with room, maybe
-	spare  sync.Pool                                                    // full ones, whose dispatches were all released
+	chunks sync.Pool // with room, maybe
+	spare  sync.Pool // empty ones, whose dispatches were all released
 )
 
 func newChunk(n int) *chunk {
@@ -41,11 +41,12 @@ func newChunk(n int) *chunk {
 
 // borrow returns a chunk with room for n bytes at least.
 func borrow(n int) *chunk {
-	c := chunks.Get().(*chunk)
-	if len(c.buf)-c.used >= n {
-		return c
+	if c, ok := chunks.Get().(*chunk); ok {
+		if len(c.buf)-c.used >= n {
+			return c
+		}
+		c.close()
 	}
-	c.close()
 	if n > chunkBytes {
 		return newChunk(n)
 	}

@@ -20,6 +20,7 @@ type conn struct {
 	id     balancer.ShardID
 	ws     *websocket.Conn
 	sock   *socket
+	frames frames
 	stream stream
 	heart  heart
 	shard  *shardState // what outlives the connection
@@ -34,7 +35,8 @@ type conn struct {
 
 	// Of the goroutine that calls Receive, and of Dial before that.
 	in      sink
-	open    io.Reader // a message that has begun and belongs to no payload yet; nil: none
+	nextMsg func() (io.Reader, error) // next: a method value would be allocated for each payload
+	open    io.Reader                 // a message that has begun and belongs to no payload yet; nil: none
 	later   []balancer.Event
 	seq     uint64
 	session Record
@@ -42,6 +44,7 @@ type conn struct {
 	last    [20]byte // the ID of the last event that has one
 	lastLen uint8
 	cutOver bool
+	offered bool  // Receive has returned without an event rather than wait
 	err     error // what ended it
 }
 
@@ -49,6 +52,7 @@ func newConn(t *Transport, id balancer.ShardID, sh *shardState) *conn {
 	c := &conn{t: t, id: id, shard: sh, turn: make(chan struct{}, 1)}
 	c.heart.c = c
 	c.in.max = maxPayload
+	c.nextMsg = c.next
 	return c
 }
 
@@ -78,6 +82,12 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		if c.err != nil {
 			return 0, c.over()
 		}
+		if len(buf) > fewEvents && !c.offered {
+			// Whoever calls may wait with less memory than he reads with.
+			c.offered = true
+			return 0, nil
+		}
+		c.offered = false
 		c.err = c.wait()
 	}
 }
@@ -102,6 +112,10 @@ func (c *conn) lastSent() time.Time {
 	}
 	return time.Time{}
 }
+
+// fewEvents is how many a caller may wait for without being asked whether he
+// wants to wait for fewer.
+const fewEvents = 8
 
 // wait waits until there is something to take.
 func (c *conn) wait() error {
@@ -137,7 +151,7 @@ func (c *conn) payload() ([]byte, error) {
 		}
 	}
 	c.in.n = 0
-	if err := c.stream.read(&c.in, r, c.next); err != nil {
+	if err := c.stream.read(&c.in, r, c.nextMsg); err != nil {
 		return nil, err
 	}
 	return c.in.c.buf[c.in.c.used : c.in.c.used+c.in.n], nil
@@ -145,9 +159,9 @@ func (c *conn) payload() ([]byte, error) {
 
 // next begins the next message.
 func (c *conn) next() (io.Reader, error) {
-	_, r, err := c.ws.NextReader()
+	err := c.frames.next()
 	c.sock.whole-- // below 0 while the rest of it is yet to arrive
-	return r, err
+	return &c.frames, err
 }
 
 // take takes one payload. If it is to be delivered, it writes the event to e
@@ -199,7 +213,7 @@ func (c *conn) dispatch(e *balancer.Event, p peeked) {
 	d := c.in.c.dispatch()
 	d.Type, d.Seq, d.Raw, d.kind = k.name, p.seq, raw, k
 	if p.d > 0 {
-		d.at = p.d
+		d.at, d.alone = p.d, p.last
 		d.Data = inner(raw[p.d:])
 	}
 	c.in.c.keep()

@@ -278,6 +278,7 @@ func (t *Transport) connect(ctx context.Context, at string, id balancer.ShardID,
 		return nil, fmt.Errorf("discord: dial %s: %w", u.Host, err)
 	}
 	c.ws = ws
+	c.frames = frames{sock: c.sock, ws: ws}
 	if err := c.await(ctx, login{resume: resume}); err != nil {
 		c.hangUp()
 		return nil, err
@@ -286,7 +287,7 @@ func (t *Transport) connect(ctx context.Context, at string, id balancer.ShardID,
 }
 
 const (
-	readBytes  = 1 << 10 // of the WebSocket library's buffer: the socket below reads ahead
+	readBytes  = 256 // of the WebSocket library's buffer, for the upgrade
 	writeBytes = mostFrame + 64
 )
 

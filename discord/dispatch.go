@@ -21,7 +21,8 @@ type Dispatch struct {
 	Backfill bool // GUILD_CREATE: a guild of READY that became available, not one that the bot was added to
 
 	chunk              *chunk
-	at                 int // where Data begins in Raw
+	at                 int  // where Data begins in Raw
+	alone              bool // nothing follows d in the payload, as far as that is known
 	searched           bool
 	kind               *kind // nil: not looked up yet
 	guild, channel, id string
@@ -50,7 +51,14 @@ func (d *Dispatch) find() {
 	if want == 0 {
 		want = fieldsAll
 	}
-	w, _ := search(d.Data, space(d.Data, 0), want)
+	var w within
+	ok := false
+	if d.alone {
+		w, ok = searchBack(d.Data, want)
+	}
+	if !ok {
+		w, _ = search(d.Data, space(d.Data, 0), want)
+	}
 	d.guild, d.channel, d.id = view(w.guild), view(w.channel), view(w.id)
 	if k.isGuild {
 		d.guild = d.id

@@ -75,6 +75,21 @@ func (s *sink) release() {
 	}
 }
 
+// exactly reads n bytes.
+func (s *sink) exactly(r io.Reader, n int) error {
+	if s.c != nil && len(s.c.buf)-s.c.used < n {
+		s.c.giveBack()
+		s.c = nil
+	}
+	if s.c == nil {
+		s.c = borrow(max(n, 1))
+	}
+	p := s.c.buf[s.c.used : s.c.used+n]
+	_, err := io.ReadFull(r, p)
+	s.n = n
+	return cutShort(err)
+}
+
 // fill reads r to its end.
 func (s *sink) fill(r io.Reader) error {
 	for {
@@ -97,6 +112,11 @@ func (s *sink) fill(r io.Reader) error {
 type uncompressed struct{}
 
 func (uncompressed) read(into *sink, r io.Reader, _ func() (io.Reader, error)) error {
+	if f, ok := r.(*frames); ok {
+		if n, known := f.whole(); known && n <= chunkBytes {
+			return into.exactly(f, int(n))
+		}
+	}
 	return into.fill(r)
 }
 

@@ -10,10 +10,11 @@ import (
 // peeked is what was found at the top of a payload. What d holds is only
 // located: it may be megabytes.
 type peeked struct {
-	op  int
-	seq uint64 // 0 for null
-	typ []byte // without quotes; nil for null
-	d   int    // where d begins; 0: there is none
+	op   int
+	seq  uint64 // 0 for null
+	typ  []byte // without quotes; nil for null
+	d    int    // where d begins; 0: there is none
+	last bool   // d comes behind the others
 }
 
 var (
@@ -24,6 +25,9 @@ var (
 // peek finds op, s, t and d, in whatever order they stand. Once the other three
 // are known and d begins, the rest is not looked at.
 func peek(b []byte) (peeked, error) {
+	if p, ok := glance(b); ok {
+		return p, nil
+	}
 	p := peeked{op: -1}
 	var have int
 	i := space(b, 0)
@@ -77,6 +81,7 @@ func peek(b []byte) (peeked, error) {
 		case "d":
 			p.d = i
 			if have == 7 {
+				p.last = true
 				return p, nil
 			}
 			if i = skip(b, i); i < 0 {
@@ -92,6 +97,30 @@ func peek(b []byte) (peeked, error) {
 		return p, fmt.Errorf("%w: payload without op", ErrProtocol)
 	}
 	return p, nil
+}
+
+// glance is peek for a dispatch that is written as Discord writes it: t, s, op, d
+// without a space. It reports false for anything else.
+func glance(b []byte) (p peeked, ok bool) {
+	const t, s, d = `{"t":"`, `","s":`, `,"op":0,"d":`
+	if len(b) < len(t) || string(b[:len(t)]) != t {
+		return p, false
+	}
+	i := quote(b, len(t))
+	if i < 0 || len(b)-i < len(s) || string(b[i:i+len(s)]) != s || b[i-1] == '\\' {
+		return p, false
+	}
+	p.typ = b[len(t):i]
+	i += len(s)
+	from := i
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		p.seq = p.seq*10 + uint64(b[i]-'0')
+	}
+	if i == from || i-from > 18 || len(b)-i <= len(d) || string(b[i:i+len(d)]) != d {
+		return p, false
+	}
+	p.d, p.last = i+len(d), true
+	return p, b[p.d] > ' '
 }
 
 // fields are those that search looks for.

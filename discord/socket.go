@@ -19,6 +19,8 @@ type socket struct {
 	fillFrom filler
 	heard    *atomic.Uint32 // counts reads that gave something
 
+	upgrade headEnd // a Read ends with it: what follows is not the WebSocket library's to read
+
 	buf  *[socketBytes]byte // nil: nothing was read ahead
 	r, w int
 
@@ -36,7 +38,7 @@ type filler interface {
 	fill() (buf *[socketBytes]byte, n int, err error)
 }
 
-const socketBytes = 32 << 10
+const socketBytes = 64 << 10
 
 var socketBufs = sync.Pool{New: func() any { return new([socketBytes]byte) }}
 
@@ -48,6 +50,9 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, s.buf[s.r:s.w])
+	if int(s.upgrade) < len(endOfHead) {
+		n = s.upgrade.in(p[:n])
+	}
 	if s.r += n; s.r == s.w {
 		s.release()
 	}
@@ -109,27 +114,36 @@ func (s *socket) wake() {
 
 // walker follows the frames of a stream.
 type walker struct {
-	head int      // bytes of "\r\n\r\n" seen; 4: the upgrade is over
+	head headEnd
 	need [10]byte // of the frame's header, as far as it has arrived
 	n    int
 	left uint64 // of the frame's payload
 	last bool   // the frame ends a message
 }
 
-var endOfHead = [4]byte{'\r', '\n', '\r', '\n'}
+const endOfHead = "\r\n\r\n"
+
+// headEnd is how much of the end of an HTTP head has been seen.
+type headEnd int
+
+// in returns how much of b belongs to the head.
+func (h *headEnd) in(b []byte) int {
+	for i, c := range b {
+		if c == endOfHead[*h] {
+			if *h++; int(*h) == len(endOfHead) {
+				return i + 1
+			}
+		} else if *h = 0; c == '\r' {
+			*h = 1
+		}
+	}
+	return len(b)
+}
 
 // take goes on with what has arrived and returns how many messages end in it.
 func (w *walker) take(b []byte) (whole int) {
-	for w.head < 4 {
-		if len(b) == 0 {
-			return 0
-		}
-		if b[0] == endOfHead[w.head] {
-			w.head++
-		} else if w.head = 0; b[0] == '\r' {
-			w.head = 1
-		}
-		b = b[1:]
+	if int(w.head) < len(endOfHead) {
+		b = b[w.head.in(b):]
 	}
 	for len(b) > 0 {
 		if w.left > 0 {

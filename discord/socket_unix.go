@@ -122,12 +122,14 @@ func (p *parkedTLS) fill() (*[socketBytes]byte, int, error) {
 			}
 		}
 		p.err = nil
+		takeRaw(p.tls)
 		if err := p.rc.Read(p.read); err != nil {
 			return nil, 0, err
 		}
 		if p.err != nil {
 			return nil, 0, p.err
 		}
+		lendRaw(p.tls)
 	}
 }
 

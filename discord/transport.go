@@ -128,7 +128,8 @@ type Transport struct {
 
 	identified, resumed atomic.Int64
 
-	starting sync.Mutex // held by the one that reads what is stored; others wait for it
+	asking   chan struct{} // holds a token while one asks /gateway/bot; others wait for it
+	starting sync.Mutex    // held by the one that reads what is stored; others wait for it
 	started  bool
 
 	mu      sync.Mutex // guards all below
@@ -142,7 +143,7 @@ type Transport struct {
 // New returns a Transport for the bot with that token. It starts nothing and
 // copies cfg.
 func New(token TokenFunc, cfg *Config) *Transport {
-	t := &Transport{token: token, cfg: cfg.withDefaults(), shards: make(map[balancer.ShardID]*shardState)}
+	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState)}
 	t.rest = rest{base: t.cfg.API, token: token, client: t.cfg.HTTPClient}
 	t.limiter = t.cfg.Identify
 	if t.limiter == nil {
@@ -210,10 +211,17 @@ const infoFor = 5 * time.Minute
 
 // info returns what /gateway/bot says.
 func (t *Transport) info(ctx context.Context) (GatewayInfo, error) {
-	t.mu.Lock()
-	g := t.gateway
-	t.mu.Unlock()
-	if !g.At.IsZero() && time.Since(g.At) < infoFor {
+	g, ok := t.infoKnown()
+	if ok {
+		return g, nil
+	}
+	select {
+	case t.asking <- struct{}{}:
+		defer func() { <-t.asking }()
+	case <-ctx.Done():
+		return g, ctx.Err()
+	}
+	if g, ok = t.infoKnown(); ok { // somebody else has asked
 		return g, nil
 	}
 	fresh, err := t.rest.gateway(ctx)
@@ -232,6 +240,13 @@ func (t *Transport) info(ctx context.Context) (GatewayInfo, error) {
 		u.Update(fresh)
 	}
 	return fresh, nil
+}
+
+// infoKnown returns what /gateway/bot said last, and whether that is still good.
+func (t *Transport) infoKnown() (g GatewayInfo, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gateway, !t.gateway.At.IsZero() && time.Since(t.gateway.At) < infoFor
 }
 
 // gatewayURL returns the gateway's own address, for an IDENTIFY or where a
