@@ -3,7 +3,7 @@ package main
 // envelope is version 1 of the JSON object that stands for one event of any
 // platform, one a line wherever events leave chatshard:
 //
-//	{"v":1,"id":"b34c…","cursor":{"epoch":"9f2c41d07ab35e68","seq":42},
+//	{"v":1,"cursor":{"epoch":"9f2c41d07ab35e68","seq":42},"id":"b34c…",
 //	 "time":"2026-01-02T15:04:05.678Z","received":"2026-01-02T15:04:05.702Z",
 //	 "platform":"twitch","account":"anonymous","shard":"3",
 //	 "channel":{"id":"22484632","name":"forsen"},"kind":"message",

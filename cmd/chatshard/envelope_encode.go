@@ -45,7 +45,12 @@ type encoder struct {
 
 // append appends the envelope of ev to dst, without a line break. It allocates
 // nothing for a message without emotes and without escaped tags.
-func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
+func (e *encoder) append(dst []byte, ev balancer.Event) []byte { return e.encode(dst, ev, true) }
+
+// appendBody is append without the cursor, which a log will give it.
+func (e *encoder) appendBody(dst []byte, ev balancer.Event) []byte { return e.encode(dst, ev, false) }
+
+func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 	e.cursor.seq++
 	m, _ := ev.Data.(*irc.Message)
 	d, _ := ev.Data.(*discord.Dispatch)
@@ -63,7 +68,15 @@ func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 		id = e.dispatch.read(d, id)
 		sent = e.dispatch.sent
 	}
-	dst = append(dst, `{"v":1,"id":`...)
+	dst = append(dst, `{"v":1,`...)
+	if cursor {
+		dst = append(dst, `"cursor":{"epoch":"`...)
+		dst = append(dst, e.cursor.epoch...)
+		dst = append(dst, `","seq":`...)
+		dst = strconv.AppendUint(dst, e.cursor.seq, 10)
+		dst = append(dst, `},`...)
+	}
+	dst = append(dst, `"id":`...)
 	if id != "" {
 		dst = appendString(dst, id)
 	} else {
@@ -73,11 +86,6 @@ func (e *encoder) append(dst []byte, ev balancer.Event) []byte {
 		dst = strconv.AppendUint(dst, e.cursor.seq, 10)
 		dst = append(dst, '"')
 	}
-	dst = append(dst, `,"cursor":{"epoch":"`...)
-	dst = append(dst, e.cursor.epoch...)
-	dst = append(dst, `","seq":`...)
-	dst = strconv.AppendUint(dst, e.cursor.seq, 10)
-	dst = append(dst, '}')
 	dst = appendTime(dst, `,"time":`, sent)
 	dst = appendTime(dst, `,"received":`, e.now())
 	dst = appendField(dst, `,"platform":`, e.platform)
