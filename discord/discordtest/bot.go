@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,8 @@ import (
 type bot struct {
 	Bot
 	s *Server
+
+	resumes, kept atomic.Int64 // of BotStats; counted with a session locked, when mu must not be
 
 	mu           sync.RWMutex // guards all below
 	token        string
@@ -214,6 +217,7 @@ func (b *bot) stats() BotStats {
 	b.budget(now)
 	st := b.st
 	st.Closes, st.ClientCloses = maps.Clone(st.Closes), maps.Clone(st.ClientCloses)
+	st.Resumes, st.SessionsKept = b.resumes.Load(), b.kept.Load()
 	st.Remaining, st.Dead, st.Guilds = b.remaining, b.dead, len(b.guilds)
 	for _, sess := range b.sessions {
 		conn, ok := sess.usable(now)

@@ -42,29 +42,22 @@ func (c *conn) resume(d json.RawMessage) error {
 	}
 	switch verdict {
 	case resumed:
-		x.mu.Lock()
-		first := x.resumes == 1
-		x.mu.Unlock()
-		b.count(func(st *BotStats) {
-			st.Resumes++
-			if first {
-				st.SessionsKept++
-			}
-		})
 		c.meet(AtResumed)
 		return nil
 	case expired:
 		x.expire()
+		failed()
 		c.invalidSession(false)
 	case forgotten:
 		x.finish("its buffer is too short", false)
+		failed()
 		c.invalidSession(false)
 	case future:
 		c.violate(BadSeq, fmt.Sprint("seq ", f.Seq))
 		x.finish("invalid seq", false)
+		failed()
 		c.closeWith(CloseInvalidSeq)
 	}
-	failed()
 	return nil
 }
 
@@ -103,6 +96,10 @@ func (x *session) attach(c *conn, seq uint64) (old *conn, verdict int) {
 		old.sess = nil
 		old.mu.Unlock()
 	}
+	if x.resumes++; x.resumes == 1 {
+		x.b.kept.Add(1)
+	}
+	x.b.resumes.Add(1) // before the client can know of it
 	first := x.head + held - int(x.seq-seq)
 	for i, p := range x.ring[first:] {
 		if p != nil {
@@ -112,7 +109,6 @@ func (x *session) attach(c *conn, seq uint64) (old *conn, verdict int) {
 	x.seq++
 	x.keep(nil) // not replayed
 	c.dispatch(x, &payload{t: "RESUMED", d: []byte(`{"_trace":["[\"gateway-test-0\",{\"micros\":0}]"]}`)}, x.seq)
-	x.resumes++
 	x.replaced = false
 	return old, resumed
 }
