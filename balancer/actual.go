@@ -23,6 +23,9 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 	if w != nil && !d.Resumed && s.id.Gen == w.gen-1 && !s.lastSent.IsZero() {
 		bereft = w.takes
 	}
+	if h != nil && w != nil && !w.alone && !d.Resumed && (h.at() == hold || h.at() == both) {
+		b.takeOverAgain(s)
+	}
 	b.mu.Unlock()
 	for _, h := range bereft {
 		// What the session that is gone did not deliver comes before what this one will.

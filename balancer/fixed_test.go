@@ -63,13 +63,15 @@ func TestFreshSessionIsAGap(t *testing.T) {
 	})
 }
 
-// TestReshardOverALostSession loses a session of the old generation while the
-// new one is held back: what only the new one has by then comes before what the
-// next session brings, and is neither lost nor late.
+// TestReshardOverALostSession loses a session of either generation while one
+// takes over: what only the other one has by then comes before what the next
+// session brings, and is neither lost nor late.
 func TestReshardOverALostSession(t *testing.T) {
 	ks := append(keys(20), "")
+	lost := &balancer.ConnError{Err: errors.New("4007 invalid seq"), Retry: balancer.Fresh}
 	cfg := balancertest.Config{Replay: 1000, Latency: func(i int) time.Duration { return time.Duration(i%3) * 100 * time.Millisecond }}
-	for wait := range 8 {
+	for try := range 40 {
+		wait, conn := try/5, try%5
 		play(t, cfg, balancer.Config{InitialShardCount: 2, MaxShardCount: 8}, true, func(f *fleet) {
 			time.Sleep(time.Second)
 			f.chat(20, 50*time.Millisecond, ks)
@@ -77,11 +79,20 @@ func TestReshardOverALostSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.chat(10+5*wait, 50*time.Millisecond, ks)
-			f.net.DropWith(0, &balancer.ConnError{Err: errors.New("4007 invalid seq"), Retry: balancer.Fresh})
+			if conn >= 2 {
+				f.net.HalfOpen(0, 2*time.Second) // the old generation lags behind
+			}
+			f.net.DropWith(conn, lost)
 			f.chat(200, 50*time.Millisecond, ks)
 			time.Sleep(3 * time.Second) // what is on its way arrives
 			f.clean(t)
+			if t.Failed() {
+				t.Logf("connection %d, %d ms after the start", conn, 500+250*wait)
+			}
 		})
+		if t.Failed() {
+			return
+		}
 	}
 }
 

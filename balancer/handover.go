@@ -222,6 +222,16 @@ func (h *handover) instead(of func(Key) bool) {
 	h.held = kept
 }
 
+// again holds a target back until it is confirmed and released once more.
+func (h *handover) again() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase == hold || h.phase == both {
+		h.phase = remember
+		h.twins.keep = true
+	}
+}
+
 // release ends hold after its overlap.
 func (h *handover) release() {
 	h.mu.Lock()

@@ -20,6 +20,7 @@ type law struct {
 	count int
 	place func(Key, int) int
 	takes []*handover // by index of the new generation
+	alone bool        // the generation before it is gone; guarded by Balancer.mu
 }
 
 // gate returns the takeover that an event of shard id belongs to.
@@ -110,13 +111,29 @@ func (b *Balancer) takingOver(s *shard, now time.Time) {
 		return
 	}
 	s.settling = true
+	try := s.takeoverTry
 	b.laterShard(s, now, func(now time.Time) {
+		if s.takeoverTry != try {
+			return
+		}
 		h.release()
 		b.laterShard(s, now, func(now time.Time) {
+			if s.takeoverTry != try {
+				return
+			}
 			s.settled = true
 			b.tookOver(now)
 		})
 	})
+}
+
+// takeOverAgain holds a shard of the new generation back once more that has
+// lost its session: the generation before it may still have to deliver what was
+// sent before the first event of the next one. mu is held.
+func (b *Balancer) takeOverAgain(s *shard) {
+	s.takeoverTry++
+	s.settling, s.settled = false, false
+	s.takeover.again()
 }
 
 // laterShard has do called after one overlap in which the shard and those of
@@ -205,6 +222,7 @@ func (b *Balancer) tookOver(now time.Time) {
 			return
 		}
 	}
+	w.alone = true
 	old := b.generation(w.gen - 1)
 	queues := make([]*queue, len(old))
 	for i, s := range old {

@@ -47,17 +47,18 @@ type shard struct {
 	run    int // which run of the dial loop is the current one
 	cancel context.CancelFunc
 
-	retire   bool
-	emptyAt  time.Time
-	given    *Session  // to start from
-	last     *link     // the last one that ended
-	lastSent time.Time // when the service sent its last event
-	missing  time.Time // since when keys miss events that the service has yet to begin with; zero: none does
-	leaving  *link     // the one that Release ends
-	closed   bool
-	takeover *handover // of its generation
-	settling bool
-	settled  bool
+	retire      bool
+	emptyAt     time.Time
+	given       *Session  // to start from
+	last        *link     // the last one that ended
+	lastSent    time.Time // when the service sent its last event
+	missing     time.Time // since when keys miss events that the service has yet to begin with; zero: none does
+	leaving     *link     // the one that Release ends
+	closed      bool
+	takeover    *handover // of its generation
+	settling    bool
+	settled     bool
+	takeoverTry int // grows when the takeover begins again
 }
 
 // roomFor reports whether one more key may be placed here.
