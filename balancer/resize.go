@@ -186,6 +186,10 @@ func (b *Balancer) onceProven(s *shard, since time.Time, do func(time.Time)) {
 // questions count among what it may send.
 const probeEvery = 2 * time.Second
 
+// probeFor bounds one Probe: longer than a transport needs to find out that
+// nobody answers.
+const probeFor = 20 * time.Second
+
 // alive reports whether l has shown a sign of life that it was asked for after
 // since, and asks for one if not. mu is held.
 func (b *Balancer) alive(l *link, since time.Time) bool {
@@ -200,7 +204,7 @@ func (b *Balancer) alive(l *link, since time.Time) bool {
 	if !l.probing && now.Sub(l.probed) >= probeEvery {
 		l.probing, l.probed = true, now
 		b.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(b.ctx, b.cfg.Backoff.Max)
+			ctx, cancel := context.WithTimeout(b.ctx, probeFor)
 			defer cancel()
 			err := p.Probe(ctx)
 			b.post(note{data: func() {
