@@ -149,7 +149,7 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	if err != nil {
 		return nil, err
 	}
-	pass, err := t.turns.wait(ctx, id.Index%max(info.Limit.MaxConcurrency, 1))
+	pass, err := t.turns.wait(ctx, lane{id.Index % max(info.Limit.MaxConcurrency, 1), sh.lived})
 	if err != nil {
 		return nil, err
 	}

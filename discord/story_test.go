@@ -420,3 +420,26 @@ func (f frozen) Save(ctx context.Context, name string, data []byte) error {
 	}
 	return f.Store.Save(ctx, name, data)
 }
+
+// TestEmergencyPassesStarts has shards of a resize wait for the next day at the
+// floor: a shard that loses its session meanwhile does not wait behind them.
+func TestEmergencyPassesStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30, IdentifyRemaining: 53, MaxConcurrency: 1})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Shards: 1, ReshardAt: -1})
+		time.Sleep(20 * time.Second)
+		if err := f.Balancer().Resize(6); err != nil { // more than is left above the floor
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		s.Inject(discordtest.Fault{Kind: discordtest.InvalidSession}, discordtest.Target{Shard: &[2]int{0, 1}})
+		time.Sleep(2 * time.Minute)
+		for _, st := range f.Shards() {
+			if st.ID.Gen == 1 && st.State != balancer.Ready {
+				t.Errorf("shard %v is %v (%+v)", st.ID, st.State, s.Stats().Bots[0])
+			}
+		}
+		f.stop()
+	})
+}

@@ -322,23 +322,23 @@ func (t *Transport) doomed(ctx context.Context, id balancer.ShardID) error {
 	return nil
 }
 
-// turns let one shard per key connect to IDENTIFY at a time.
+// turns let one shard per lane connect to IDENTIFY at a time.
 type turns struct {
-	mu   sync.Mutex // guards keys
-	keys map[int]chan struct{}
+	mu    sync.Mutex // guards lanes
+	lanes map[lane]chan struct{}
 }
 
-// wait waits for the key's turn and returns what passes it on, which may be
+// wait waits for the lane's turn and returns what passes it on, which may be
 // called more than once.
-func (t *turns) wait(ctx context.Context, key int) (pass func(), err error) {
+func (t *turns) wait(ctx context.Context, l lane) (pass func(), err error) {
 	t.mu.Lock()
-	turn := t.keys[key]
+	turn := t.lanes[l]
 	if turn == nil {
-		if t.keys == nil {
-			t.keys = make(map[int]chan struct{})
+		if t.lanes == nil {
+			t.lanes = make(map[lane]chan struct{})
 		}
 		turn = make(chan struct{}, 1)
-		t.keys[key] = turn
+		t.lanes[l] = turn
 	}
 	t.mu.Unlock()
 	select {
