@@ -44,8 +44,9 @@ type conn struct {
 	last    [20]byte // the ID of the last event that has one
 	lastLen uint8
 	cutOver bool
-	offered bool  // Receive has returned without an event rather than wait
-	err     error // what ended it
+	offered bool      // Receive has returned without an event rather than wait
+	alive   time.Time // when a heartbeat was answered last, or the login: all sent before was received
+	err     error     // what ended it
 }
 
 func newConn(t *Transport, id balancer.ShardID, sh *shardState) *conn {
@@ -185,6 +186,7 @@ func (c *conn) take(e *balancer.Event, n *int) error {
 	case opHeartbeat:
 		return c.heart.onDemand()
 	case opHeartbeatACK:
+		c.alive = time.Now()
 		c.heart.ack()
 	case opReconnect:
 		if !c.cutOver {
@@ -300,6 +302,7 @@ func (c *conn) over() error {
 	c.sock.release()
 	closeStream(c.stream)
 	out := &balancer.ConnError{Last: c.lastSent()}
+	c.shard.down.Store(latest(out.Last, c.alive).UnixMilli())
 	var ce *balancer.ConnError
 	why := c.why.Load()
 	switch {

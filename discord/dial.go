@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -26,7 +27,10 @@ const resumeTries = 3
 // shardState is what a Transport remembers of a shard while connections come and
 // go. Only one Dial of a shard runs at a time.
 type shardState struct {
-	guilds  guilds
+	guilds guilds
+	down   atomic.Int64 // when its connection was last known to live, in ms since 1970, once that has ended; 0: it is there
+
+	// Of the Dial.
 	dialled bool      // a stored session has been looked for
 	lived   bool      // a session of this process has been up
 	since   time.Time // when the stored session that was lost was last heard of; zero: there was none
@@ -136,7 +140,7 @@ func (t *Transport) sessionError(id balancer.ShardID, sh *shardState, rec *Recor
 	if out.Retry == balancer.Fresh {
 		sh.tries, sh.failed = 0, 0
 		if sh.stored != nil {
-			sh.since, sh.stored = rec.LastEventAt, nil
+			sh.since, sh.stored = rec.heard(), nil
 			t.forgetStored(id)
 		}
 	}
@@ -228,6 +232,8 @@ func (t *Transport) until(ctx context.Context, id balancer.ShardID, almost time.
 
 // ready begins the connection's life: Up is the first event.
 func (c *conn) ready(up balancer.Up) {
+	c.alive = time.Now()
+	c.shard.down.Store(0)
 	first := c.later
 	c.later = append([]balancer.Event{{Data: up}}, first...)
 	if c.shard.guilds.partial() {

@@ -60,7 +60,7 @@ func (t *Transport) load(ctx context.Context) error {
 	t.stored, t.gone = make(map[[2]int]Record), make(map[[2]int]time.Time)
 	for _, d := range drop {
 		t.cfg.Logger.Info().Object("session", d.Record).Str("why", d.why).Msg("stored session not resumed")
-		t.gone[[2]int{d.Shard, d.Count}] = latest(d.WrittenAt, d.LastEventAt)
+		t.gone[[2]int{d.Shard, d.Count}] = d.heard()
 	}
 	for _, r := range keep {
 		t.stored[[2]int{r.Shard, r.Count}] = r
@@ -93,7 +93,7 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 	}
 	for k, r := range t.stored {
 		if k[1] != id.Count {
-			earlier(latest(r.WrittenAt, r.LastEventAt))
+			earlier(r.heard())
 		}
 	}
 	return nil, gone
@@ -145,7 +145,11 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 			continue
 		}
 		rec.Seq, rec.WrittenAt, rec.LastEventAt = ses.Seq, now, now.Add(-onTheWay)
-		rec.Guilds, _, _ = t.shard(s.ID).guilds.total()
+		sh := t.shard(s.ID)
+		if ms := sh.down.Load(); ms > 0 {
+			rec.LastEventAt = earliest(rec.LastEventAt, time.UnixMilli(ms))
+		}
+		rec.Guilds, _, _ = sh.guilds.total()
 		recs = append(recs, rec)
 	}
 	t.mu.Lock()

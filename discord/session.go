@@ -230,6 +230,21 @@ func resumable(rs []Record, where string, w sessionsWanted) (keep []Record, drop
 	return keep, drop, nil
 }
 
+// heard is since when events may be missing if the session is not resumed.
+func (r Record) heard() time.Time {
+	if r.LastEventAt.IsZero() {
+		return r.WrittenAt
+	}
+	return r.LastEventAt
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

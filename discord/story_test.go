@@ -443,3 +443,27 @@ func TestEmergencyPassesStarts(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestRestartAfterOutage restarts a bot that could not reach the service for ten
+// minutes: the gap that it reports begins with the outage, not with the restart.
+func TestRestartAfterOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 10})
+		defer s.Close()
+		j := s.Judge()
+		cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
+		rnd := rand.New(rand.NewPCG(1, 2))
+		f := start(t, s, j, cfg)
+		chat(s, rnd, 20*time.Second, 100*time.Millisecond)
+		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Resume})
+		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Gateway})
+		s.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
+		chat(s, rnd, 10*time.Minute, 100*time.Millisecond)
+		f.stop()
+		s.Heal()
+		f = start(t, s, j, cfg)
+		chat(s, rnd, time.Minute, 100*time.Millisecond)
+		clean(t, s, j)
+		f.stop()
+	})
+}
