@@ -120,7 +120,7 @@ func (t *Transport) resume(ctx context.Context, id balancer.ShardID, sh *shardSt
 		sh.tries, sh.failed, sh.stored, sh.lived = 0, 0, nil, true
 		t.forgetStored(id)
 		t.resumed.Add(1)
-		c.ready(balancer.Up{Session: &balancer.Session{State: encodeState(*rec), Seq: rec.Seq}, Resumed: true})
+		c.ready(balancer.Up{Session: &balancer.Session{State: encodeState(*rec), Seq: rec.Seq}, Resumed: true, Partial: sh.guilds.partial()})
 		return c, nil
 	}
 	c.hangUp()

@@ -205,3 +205,34 @@ func TestAvailable(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestResumedWithinBackfill drops the shards of a new generation before all of
+// their guilds are there: they take over when the guilds are, not when resumed.
+func TestResumedWithinBackfill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := discordtest.New(&discordtest.Config{GuildDelay: 30 * time.Second, EventIDs: true, Bots: []discordtest.Bot{{GuildCount: 1000, MaxConcurrency: 16}}})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Shards: 1, ReshardAt: -1})
+		time.Sleep(90 * time.Second)
+		if err := f.Resize(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		for i := range 2 {
+			s.Inject(discordtest.Fault{Kind: discordtest.Drop}, discordtest.Target{Shard: &[2]int{i, 2}})
+		}
+		awaited := 0
+		for range 300 {
+			time.Sleep(100 * time.Millisecond)
+			sh := f.Shards()
+			if len(sh) == 2 {
+				awaited = sh[0].Awaited + sh[1].Awaited
+				break
+			}
+		}
+		if awaited > 0 {
+			t.Errorf("the old generation ended while %d guilds of the new one were awaited", awaited)
+		}
+		f.stop()
+	})
+}
