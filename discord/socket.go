@@ -28,6 +28,7 @@ type socket struct {
 	walk  walker // at the end of what was read
 
 	broken  error // of the filler, told when all before it was read
+	late    bool  // woken while the library was reading: await is to say so
 	woken   atomic.Bool
 	waiting atomic.Bool // the reader waits for the service, and not for its handler
 }
@@ -45,7 +46,10 @@ var socketBufs = sync.Pool{New: func() any { return new([socketBytes]byte) }}
 // Read implements net.Conn for the WebSocket library.
 func (s *socket) Read(p []byte) (int, error) {
 	for s.r == s.w {
-		if err := s.more(); err != nil && !errors.Is(err, errWoken) {
+		switch err := s.more(); {
+		case err == errWoken:
+			s.late = true // the library cannot be interrupted in the midst of a message
+		case err != nil:
 			return 0, err
 		}
 	}
@@ -96,6 +100,10 @@ func (s *socket) more() error {
 // begin to read it. It returns errWoken if wake was called.
 func (s *socket) await() error {
 	for s.whole <= 0 && s.r == s.w {
+		if s.late {
+			s.late = false
+			return errWoken
+		}
 		if err := s.more(); err != nil {
 			return err
 		}
