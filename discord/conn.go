@@ -120,6 +120,7 @@ const fewEvents = 8
 
 // wait waits until there is something to take.
 func (c *conn) wait() error {
+	c.in.n = 0 // of a payload that was no dispatch
 	c.in.release()
 	err := c.sock.await()
 	if errors.Is(err, errWoken) {
