@@ -85,10 +85,10 @@ func (k *keeper) again(err error) bool {
 			return false
 		}
 		k.session = l.resume()
-		if l.cut.Load() {
+		if l.cut.Load() && time.Since(k.up) >= k.s.b.cfg.Backoff.Min {
 			k.fails = 0
 			return true
-		}
+		} // a service that asks for a new connection again and again is paced
 		if time.Since(k.up) >= k.s.b.cfg.Backoff.Reset {
 			k.fails = 0
 		}

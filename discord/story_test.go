@@ -467,3 +467,16 @@ func TestRestartAfterOutage(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestReconnectLoop has the service ask for another connection after each RESUMED:
+// there is a pause between them.
+func TestReconnectLoop(t *testing.T) {
+	play(t, nil, &discord.ClientConfig{Shards: 1}, func(t *testing.T, f *fleet) {
+		f.server.Inject(discordtest.Fault{Kind: discordtest.Reconnect, At: discordtest.AtResumed}, anybody)
+		f.server.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
+		time.Sleep(time.Minute)
+		if n := f.server.Stats().Bots[0].Resumes; n > 30 {
+			t.Errorf("%d resumes in a minute", n)
+		}
+	})
+}
