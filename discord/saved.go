@@ -135,7 +135,12 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 	}
 	now := time.Now()
 	var recs []Record
+	gen := 0
 	for _, s := range b.Shards() {
+		if len(recs) > 0 && s.ID.Gen != gen && len(recs) == recs[0].Count {
+			break // of a generation that has not taken over: to be started again
+		}
+		gen = s.ID.Gen
 		ses, err := b.Session(s.ID)
 		if err != nil || len(ses.State) == 0 {
 			continue

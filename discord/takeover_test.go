@@ -236,3 +236,34 @@ func TestResumedWithinBackfill(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestStopWithinResize stops a bot while a new generation comes up: the next
+// start resumes the generation that delivers, and misses nothing.
+func TestStopWithinResize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30, MaxConcurrency: 1})
+		defer s.Close()
+		j := s.Judge()
+		cfg := &discord.ClientConfig{Shards: 2, ReshardAt: -1, Transport: discord.Config{Store: discord.MemoryStore()}}
+		rnd := rand.New(rand.NewPCG(1, 2))
+		f := start(t, s, j, cfg)
+		chat(s, rnd, 20*time.Second, 100*time.Millisecond)
+		if err := f.Resize(t.Context(), 8); err != nil {
+			t.Fatal(err)
+		}
+		chat(s, rnd, 24*time.Second, 100*time.Millisecond)
+		f.stop()
+		chat(s, rnd, 5*time.Second, 100*time.Millisecond)
+		before := s.Stats().Bots[0].Identifies
+		cfg.Shards = 0
+		f = start(t, s, j, cfg)
+		chat(s, rnd, 2*time.Minute, 100*time.Millisecond)
+		if v := clean(t, s, j); v.InGaps != 0 {
+			t.Errorf("%d messages in gaps, want 0", v.InGaps)
+		}
+		if b := s.Stats().Bots[0]; b.Identifies != before || b.Resumes != 2 {
+			t.Errorf("%d identifies and %d resumes, want %d and 2", b.Identifies, b.Resumes, before)
+		}
+		f.stop()
+	})
+}
