@@ -1,6 +1,7 @@
 package discord_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -151,4 +152,30 @@ func TestBadStart(t *testing.T) {
 			t.Log(err)
 		})
 	}
+}
+
+// TestBadPresence has a Config with a presence that there is not: Run says so and
+// nothing is spent.
+func TestBadPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30, MaxConcurrency: 16})
+		defer s.Close()
+		cfg := config(s)
+		cfg.Presence = &discord.Presence{Status: "busy"}
+		c := discord.NewClient(discord.FixedToken("bot-token"), &discord.ClientConfig{Shards: 1, Transport: cfg})
+		f := &fleet{Client: c, t: t, server: s, done: make(chan error, 1)}
+		ctx, cancel := context.WithCancel(context.Background())
+		f.cancel = cancel
+		go func() { f.done <- f.Run(ctx, f.on) }()
+		select {
+		case err := <-f.done:
+			if b, _ := c.Transport().Budget(); !errors.Is(err, discord.ErrConfig) || b.Spent != 0 {
+				t.Errorf("Run = %v with %d IDENTIFYs spent, want ErrConfig and none", err, b.Spent)
+			}
+		case <-time.After(10 * time.Minute):
+			b, _ := c.Transport().Budget()
+			t.Errorf("it does not give up, budget %+v", b)
+			f.stop()
+		}
+	})
 }

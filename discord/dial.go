@@ -177,6 +177,12 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	if err == nil {
 		c.token, err = t.token(ctx)
 	}
+	var frame []byte
+	if err == nil {
+		if frame, err = t.identifyFrame(c.token, id); err != nil {
+			err = never(err) // of the Config: another try would be the same
+		}
+	}
 	if err == nil {
 		err = t.limiter.Wait(ctx, balancer.BudgetIdentify, id, 1)
 	}
@@ -184,10 +190,7 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		c.hangUp()
 		return nil, err
 	}
-	frame, err := t.identifyFrame(c.token, id)
-	if err == nil {
-		err = c.write(frame)
-	}
+	err = c.write(frame)
 	t.identified.Add(1)
 	pass()
 	if err == nil {
