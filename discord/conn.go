@@ -253,7 +253,8 @@ func (c *conn) guildEvent(d *Dispatch) {
 	settled := false
 	switch d.Type {
 	case "GUILD_CREATE":
-		d.Backfill, settled = c.shard.guilds.created(d.guild, len(d.Data) < 1<<10 && isTrue(d.Data, "unavailable"), now)
+		d.Backfill, settled = c.shard.guilds.created(d.guild, len(d.Data) < 1<<10 && isTrue(d.Data, "unavailable"), now,
+			func() time.Time { return timeOf(d.Data, "joined_at") })
 	case "GUILD_DELETE":
 		settled = c.shard.guilds.deleted(d.guild, isTrue(d.Data, "unavailable"), now)
 	}

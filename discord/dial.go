@@ -84,7 +84,7 @@ func (t *Transport) session(sh *shardState, id balancer.ShardID, s *balancer.Ses
 			break // of a generation that takes over within this process
 		}
 		if sh.stored, sh.since = t.storedOf(id); sh.stored != nil {
-			sh.guilds.restore(sh.stored.Guilds)
+			sh.guilds.restore(sh.stored.Guilds, sh.stored.heard())
 		}
 	}
 	return sh.stored, nil

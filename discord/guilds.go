@@ -25,6 +25,7 @@ type guilds struct {
 	away    map[uint64]struct{} // out of order
 	ready   time.Time
 	last    time.Time // when one became available last
+	stored  time.Time // when the session was stored whose guilds are not known by name; zero: they are
 }
 
 // reset begins anew with the guilds of a READY.
@@ -33,7 +34,7 @@ func (g *guilds) reset(ids []uint64, now time.Time) (settled bool) {
 	defer g.mu.Unlock()
 	g.count, g.ready, g.last = len(ids), now, now
 	g.pending = make(map[uint64]struct{}, len(ids))
-	g.away = nil
+	g.away, g.stored = nil, time.Time{}
 	for _, id := range ids {
 		g.pending[id] = struct{}{}
 	}
@@ -41,13 +42,17 @@ func (g *guilds) reset(ids []uint64, now time.Time) (settled bool) {
 }
 
 // restore sets what is known from a stored session.
-func (g *guilds) restore(count int) {
+func (g *guilds) restore(count int, stored time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.count == 0 {
-		g.count = count
+		g.count, g.stored = count, stored
 	}
 }
+
+// joinLag is for how long a guild that the bot was added to may have waited to be
+// handled when a session was stored.
+const joinLag = time.Minute
 
 // partial reports whether guilds are still awaited.
 func (g *guilds) partial() bool {
@@ -56,9 +61,9 @@ func (g *guilds) partial() bool {
 	return len(g.pending) > 0
 }
 
-// created hears GUILD_CREATE. backfill says that the guild was there before,
-// settled that it was the last one awaited.
-func (g *guilds) created(id string, unavailable bool, now time.Time) (backfill, settled bool) {
+// created hears GUILD_CREATE. joined reads when the bot was added; backfill says
+// that the guild was there before, settled that it was the last one awaited.
+func (g *guilds) created(id string, unavailable bool, now time.Time, joined func() time.Time) (backfill, settled bool) {
 	n, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return false, false
@@ -75,6 +80,11 @@ func (g *guilds) created(id string, unavailable bool, now time.Time) (backfill, 
 	if _, ok := g.away[n]; ok {
 		delete(g.away, n)
 		return true, false
+	}
+	if !g.stored.IsZero() {
+		if at := joined(); !at.IsZero() && at.Before(g.stored.Add(-joinLag)) {
+			return true, false // of the stored session, which has counted it
+		}
 	}
 	g.count++
 	return false, false

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"time"
 )
 
 // peeked is what was found at the top of a payload. What d holds is only
@@ -362,4 +363,18 @@ func find(b []byte, name string) int {
 func isTrue(b []byte, name string) bool {
 	i := find(b, name)
 	return i >= 0 && b[i] == 't'
+}
+
+// timeOf returns the time that a field of the object b is, zero if it is none.
+func timeOf(b []byte, name string) time.Time {
+	i := find(b, name)
+	if i < 0 {
+		return time.Time{}
+	}
+	end := skip(b, i)
+	if end < 0 {
+		return time.Time{}
+	}
+	t, _ := time.Parse(time.RFC3339, string(scalar(b[i:end]))) // the zero Time if it is none
+	return t
 }

@@ -480,3 +480,30 @@ func TestReconnectLoop(t *testing.T) {
 		}
 	})
 }
+
+// TestRestartWithinBackfill restarts a bot before all guilds of READY are there:
+// those that come after the RESUME are none that the bot was added to.
+func TestRestartWithinBackfill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := discordtest.New(&discordtest.Config{GuildDelay: 30 * time.Second, EventIDs: true, ReplayMax: 10000, Bots: []discordtest.Bot{{GuildCount: 1000, MaxConcurrency: 16}}})
+		defer s.Close()
+		cfg := &discord.ClientConfig{Shards: 1, ReshardAt: -1, Transport: discord.Config{Store: discord.MemoryStore()}}
+		f := start(t, s, nil, cfg)
+		time.Sleep(10 * time.Second)
+		f.stop()
+		joins := 0
+		f = start(t, s, nil, cfg)
+		f.hear(func(e balancer.Event) {
+			if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "GUILD_CREATE" && !d.Backfill {
+				joins++
+			}
+		})
+		time.Sleep(90 * time.Second)
+		s.AddGuild("", 1<<50<<12)
+		time.Sleep(time.Second)
+		if f.Shards()[0].Guilds != 1001 || joins != 1 {
+			t.Errorf("%d guilds, %d of them new, want 1001 and 1", f.Shards()[0].Guilds, joins)
+		}
+		f.stop()
+	})
+}

@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // guild is one server of Discord, or with id 0 all direct messages. It costs
 // some hundred bytes: GUILD_CREATE is made when it is written.
 type guild struct {
-	id   uint64
-	name string
+	id     uint64
+	name   string
+	joined atomic.Int64 // when AddGuild added a bot, in ms since 1970; 0: before the server began
 
 	mu       sync.Mutex // guards all below; held while an event goes to all sessions, so that all see one order
 	bots     []*bot
@@ -69,6 +71,7 @@ func (s *Server) AddGuild(bot string, id uint64) {
 	if !fresh {
 		return
 	}
+	g.joined.Store(time.Now().UnixMilli())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b.each(id, func(sess *session) { sess.available(g) })
@@ -160,7 +163,11 @@ func guildDelete(g *guild, unavailable bool) *payload {
 // bytes with members.
 func appendGuild(b []byte, g *guild, bt *bot, intents uint64, pad int) []byte {
 	start := len(b)
-	joined := "2021-06-01T12:00:00.000000+00:00"
+	at := bt.s.Epoch().AddDate(1, 0, 0)
+	if ms := g.joined.Load(); ms > 0 {
+		at = time.UnixMilli(ms)
+	}
+	joined := at.UTC().Format("2006-01-02T15:04:05.000000+00:00")
 	id := quoteID(g.id)
 	b = fmt.Appendf(b, `{"id":%s,"name":%s,"icon":null,"icon_hash":null,"splash":null,"discovery_splash":null,"banner":null,"description":null,"home_header":null,`, id, quote(g.name))
 	b = fmt.Appendf(b, `"owner_id":%s,"application_id":null,"region":"us-east","afk_channel_id":null,"afk_timeout":300,"system_channel_id":null,"system_channel_flags":0,`, quoteID(g.id+200))
