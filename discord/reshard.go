@@ -52,18 +52,17 @@ func (c *Client) Resize(ctx context.Context, n int) error {
 	return c.b.Resize(n)
 }
 
-// size returns the number of shards of the newest generation, and their guilds.
+// size returns the number of shards of the newest generation, and the guilds of
+// the one that knows of most: a generation that comes up does not know its own yet.
 func (c *Client) size() (count, guilds int) {
-	gen := 0
-	for _, s := range c.Shards() {
-		if s.ID.Gen < gen {
-			continue
-		}
-		if s.ID.Gen > gen {
-			gen, guilds = s.ID.Gen, 0
+	gen, sum := 0, 0
+	for _, s := range c.Shards() { // by generation
+		if s.ID.Gen != gen {
+			gen, sum = s.ID.Gen, 0
 		}
 		count = s.ID.Count
-		guilds += s.Guilds
+		sum += s.Guilds
+		guilds = max(guilds, sum)
 	}
 	return count, guilds
 }

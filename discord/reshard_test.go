@@ -120,3 +120,22 @@ func TestReshardBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestResizeWithinResize asks for too few shards while others come up, which do
+// not know their guilds yet: it is refused all the same.
+func TestResizeWithinResize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Shards: 2, ReshardAt: -1, Balancer: balancer.Config{ChannelsPerShard: 20}})
+		defer f.stop()
+		time.Sleep(20 * time.Second)
+		if err := f.Resize(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := f.Resize(t.Context(), 1); !errors.Is(err, discord.ErrSharding) {
+			t.Errorf("Resize to 1 for 30 guilds of 20 a shard = %v, want ErrSharding", err)
+		}
+	})
+}
