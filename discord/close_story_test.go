@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,5 +178,30 @@ func TestBadPresence(t *testing.T) {
 			t.Errorf("it does not give up, budget %+v", b)
 			f.stop()
 		}
+	})
+}
+
+// TestTokenReset has the owner reset the token while the bot runs: the one that
+// the TokenFunc returns from then on is used.
+func TestTokenReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30, MaxConcurrency: 16})
+		defer s.Close()
+		var now atomic.Pointer[string]
+		set := func(token string) { now.Store(&token) }
+		set("bot-token")
+		token := func(context.Context) (discord.Secret, error) { return discord.NewSecret(*now.Load()), nil }
+		f := &fleet{Client: discord.NewClient(token, &discord.ClientConfig{Shards: 2, Transport: config(s)}), t: t, server: s, done: make(chan error, 1)}
+		ctx, cancel := context.WithCancel(context.Background())
+		f.cancel = cancel
+		go func() { f.done <- f.Run(ctx, f.on) }()
+		time.Sleep(20 * time.Second)
+		set("another-token")
+		s.SetToken("", "another-token")
+		time.Sleep(30 * time.Second)
+		if b := s.Stats().Bots[0]; b.Conns != 2 || b.Identifies != 4 || b.IdentifiesRefused != 0 {
+			t.Errorf("%+v, want 2 connections with the new token", b)
+		}
+		f.stop()
 	})
 }

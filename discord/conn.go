@@ -310,6 +310,12 @@ func (c *conn) over() error {
 	switch {
 	case errors.As(c.ended(c.err), &ce):
 		out.Err, out.Retry = ce.Err, ce.Retry
+		if errors.Is(ce, ErrToken) {
+			// Another token may have taken its place: if none has, the next Dial says
+			// the same without asking Discord.
+			c.t.doom(c.id, c.token, ce)
+			out.Retry = balancer.Fresh
+		}
 	case why != nil:
 		out.Err = fmt.Errorf("discord: shard %v: %w", c.id, *why)
 	case c.asked.Load():
