@@ -140,8 +140,7 @@ func (t *Transport) sessionError(id balancer.ShardID, sh *shardState, rec *Recor
 	if out.Retry == balancer.Fresh {
 		sh.tries, sh.failed = 0, 0
 		if sh.stored != nil {
-			sh.since, sh.stored = rec.heard(), nil
-			t.forgetStored(id)
+			sh.since, sh.stored = rec.heard(), nil // the Store has it until READY: the next process is to know since when
 		}
 	}
 	return &out
@@ -207,6 +206,7 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		return nil, ce
 	}
 	t.outcome(id, nil)
+	t.forgetStored(id)
 	up := balancer.Up{Session: &balancer.Session{State: encodeState(c.session)}, Partial: sh.guilds.partial(), Since: sh.since}
 	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
 	c.ready(up)

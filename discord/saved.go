@@ -99,7 +99,8 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 	return nil, gone
 }
 
-// forgetStored drops the stored session of a shard: it was resumed, or given up.
+// forgetStored drops the stored session of a shard: it was resumed, or another
+// one has taken its place.
 func (t *Transport) forgetStored(id balancer.ShardID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

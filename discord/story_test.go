@@ -507,3 +507,28 @@ func TestRestartWithinBackfill(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestRestartBeforeReady restarts a bot whose stored session was refused, before
+// it could begin another one: the gap still begins where the first process ended.
+func TestRestartBeforeReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 10})
+		defer s.Close()
+		j := s.Judge()
+		cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
+		rnd := rand.New(rand.NewPCG(1, 2))
+		f := start(t, s, j, cfg)
+		chat(s, rnd, 20*time.Second, 100*time.Millisecond)
+		s.Inject(discordtest.Fault{Kind: discordtest.LoseSession}, anybody)
+		f.stop()
+		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Gateway})
+		f = start(t, s, j, cfg)
+		chat(s, rnd, time.Minute, 100*time.Millisecond)
+		f.stop()
+		s.Heal()
+		f = start(t, s, j, cfg)
+		chat(s, rnd, time.Minute, 100*time.Millisecond)
+		clean(t, s, j)
+		f.stop()
+	})
+}
