@@ -20,7 +20,8 @@ const growEvery = 10 * time.Second
 // or that the rest of the day's IDENTIFYs does not pay for: a [*BudgetError]
 // says until when.
 func (c *Client) Resize(ctx context.Context, n int) error {
-	if _, err := c.t.info(ctx); err != nil {
+	info, err := c.t.info(ctx)
+	if err != nil {
 		var ce *balancer.ConnError
 		if errors.As(err, &ce) {
 			return ce.Err
@@ -35,6 +36,9 @@ func (c *Client) Resize(ctx context.Context, n int) error {
 		return fmt.Errorf("%w: %d shards: must be between 1 and max_shard_count (%d)", ErrSharding, n, c.most)
 	}
 	c.mu.Lock()
+	if guilds > largeBot {
+		c.multiple = info.Shards // not known from the start where that had a number of shards
+	}
 	multiple := c.multiple
 	c.mu.Unlock()
 	if n%multiple != 0 {

@@ -139,3 +139,18 @@ func TestResizeWithinResize(t *testing.T) {
 		}
 	})
 }
+
+// TestResizeOfLargeBot asks for a number of shards that Discord does not take from
+// a large bot: it is refused although the bot was started with a number given.
+func TestResizeOfLargeBot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 150_001, MaxConcurrency: 64, RecommendedShards: 64, ShardMultiple: 64})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Shards: 64, ReshardAt: -1, Balancer: balancer.Config{ChannelsPerShard: 2500, MaxShardCount: 128}})
+		defer f.stop()
+		time.Sleep(time.Minute)
+		if err := f.Resize(t.Context(), 100); !errors.Is(err, discord.ErrSharding) {
+			t.Errorf("Resize to 100 = %v, want ErrSharding", err)
+		}
+	})
+}
