@@ -53,7 +53,13 @@ func (c *Client) Resize(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	return c.b.Resize(n)
+	if err := c.b.Resize(n); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.target = 0
+	c.mu.Unlock()
+	return nil
 }
 
 // size returns the number of shards of the newest generation, and the guilds of
@@ -102,11 +108,13 @@ func (c *Client) grow(ctx context.Context) {
 	}
 	c.mu.Lock()
 	multiple, told := c.multiple, c.told
-	c.target = 0
 	c.mu.Unlock()
 	if target != 0 && target != count {
-		if err := c.Resize(ctx, target); err != nil && ctx.Err() == nil {
-			c.t.cfg.Logger.Warn().Err(err).Int("shards", target).Msg("cannot reshard to the number that was asked for")
+		if err := c.Resize(ctx, target); err != nil && told != target && ctx.Err() == nil {
+			c.t.cfg.Logger.Warn().Err(err).Int("shards", target).Msg("cannot reshard yet to the number that was asked for")
+			c.mu.Lock()
+			c.told = target
+			c.mu.Unlock()
 		}
 		return
 	}

@@ -267,3 +267,72 @@ func TestStopWithinResize(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestSessionLostWithinTakeover has a shard of the new generation lose its
+// session after it was ready: the old generation does not end before it is ready again.
+func TestSessionLostWithinTakeover(t *testing.T) {
+	for _, after := range []time.Duration{500 * time.Millisecond, 4 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := discordtest.New(&discordtest.Config{GuildDelay: 15 * time.Second, Bots: []discordtest.Bot{{GuildCount: 1000, MaxConcurrency: 16}}})
+				defer s.Close()
+				j := s.Judge()
+				f := start(t, s, j, &discord.ClientConfig{Shards: 1, ReshardAt: -1})
+				time.Sleep(40 * time.Second)
+				if err := f.Resize(t.Context(), 2); err != nil {
+					t.Fatal(err)
+				}
+				for range 1000 {
+					time.Sleep(50 * time.Millisecond)
+					if sh := f.Shards(); sh[len(sh)-1].ID.Gen == 2 && sh[1].State == balancer.Ready && sh[1].Awaited == 0 && sh[2].Awaited == 0 {
+						break
+					}
+				}
+				time.Sleep(after)
+				s.Inject(discordtest.Fault{Kind: discordtest.InvalidSession}, discordtest.Target{Shard: &[2]int{0, 2}})
+				time.Sleep(6 * time.Second)
+				go chat(s, rand.New(rand.NewPCG(1, 2)), 40*time.Second, 10*time.Millisecond)
+				time.Sleep(time.Second)
+				for range 600 {
+					time.Sleep(100 * time.Millisecond)
+					if sh := f.Shards(); len(sh) == 2 {
+						if n := sh[0].Awaited + sh[1].Awaited; n > 0 {
+							t.Errorf("the old generation ended while %d guilds of the new one were awaited", n)
+						}
+						break
+					}
+				}
+				time.Sleep(time.Minute)
+				if n := len(f.Shards()); n != 2 {
+					t.Errorf("%d shards, want 2", n)
+				}
+				clean(t, s, j)
+				f.stop()
+			})
+		})
+	}
+}
+
+// TestOtherCountLater starts with another number of shards than the stored
+// sessions have while it cannot be asked whether that is allowed: they are
+// resharded when it can.
+func TestOtherCountLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 30, MaxConcurrency: 16})
+		defer s.Close()
+		cfg := &discord.ClientConfig{Shards: 2, Transport: discord.Config{Store: discord.MemoryStore()}}
+		f := start(t, s, nil, cfg)
+		time.Sleep(20 * time.Second)
+		f.stop()
+		cfg.Shards = 5
+		s.Inject(discordtest.Fault{Kind: discordtest.Unavailable}, discordtest.Target{Path: "/gateway/bot"})
+		f = start(t, s, nil, cfg)
+		time.Sleep(time.Minute)
+		s.Heal()
+		time.Sleep(2 * time.Minute)
+		if n := len(f.Shards()); n != 5 {
+			t.Errorf("%d shards, want 5", n)
+		}
+		f.stop()
+	})
+}
