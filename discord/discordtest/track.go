@@ -22,16 +22,17 @@ type track struct {
 	guild uint64
 	g     *guild
 
-	mu    sync.Mutex // guards all below; no other lock is taken under it
-	state state
-	froms []ID // while tentative: ids of the GUILD_CREATEs
-	begun ID   // first one ever
-	recs  []rec
-	head  int
-	last  ID            // of the newest event recorded
-	top   map[uint64]ID // highest received, by channel
-	gaps  []gap
-	tally tally
+	mu     sync.Mutex // guards all below; no other lock is taken under it
+	state  state
+	froms  []ID  // while tentative: ids of the GUILD_CREATEs
+	begun  ID    // first one ever
+	passed [2]ID // events from the first on and before the second were not promised when the client came to know of the guild
+	recs   []rec
+	head   int
+	last   ID            // of the newest event recorded
+	top    map[uint64]ID // highest received, by channel
+	gaps   []gap
+	tally  tally
 }
 
 // tally counts what is decided for good.
@@ -127,7 +128,7 @@ func (t *track) received(id ID) (kind string, channel uint64, detail string) {
 	}
 	i, ok := t.find(id)
 	if !ok {
-		if t.begun != 0 && id > t.begun && id <= t.last {
+		if t.begun != 0 && id > t.begun && id <= t.last && (id < t.passed[0] || id >= t.passed[1]) {
 			t.tally.doubled++
 			return "doubled", 0, "received before"
 		}
@@ -184,6 +185,9 @@ func (t *track) confirm(from ID) {
 // before was never promised.
 func (t *track) believe(from ID) {
 	n, _ := t.find(from)
+	if n > t.head {
+		t.passed = [2]ID{t.recs[t.head].id, from}
+	}
 	t.head = n
 	t.state, t.froms = firm, nil
 }
