@@ -71,6 +71,11 @@ type Event struct {
 	at   int64 // when, in Unix nanoseconds
 }
 
+// Ack acknowledges e and nothing else, with Config.ManualAck: the session is
+// stored with the number up to which every event is acknowledged. Unlike
+// [Balancer.Ack] it knows the session that e belongs to. Any goroutine may call it.
+func (e *Event) Ack() { e.link.handled(e.Seq) }
+
 // received is when e was received.
 func (e *Event) received() time.Time { return time.Unix(0, e.at) }
 

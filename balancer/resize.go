@@ -26,6 +26,9 @@ type law struct {
 // gate returns the takeover that an event of shard id belongs to.
 func (w *law) gate(id ShardID, k Key) (*handover, int) {
 	if id.Gen == w.gen {
+		if id.Index >= len(w.takes) {
+			return nil, 0 // of a generation that was given up
+		}
 		return w.takes[id.Index], fromTarget
 	}
 	return w.takes[w.place(k, w.count)], fromSource

@@ -46,7 +46,9 @@ type Client struct {
 	mu       sync.Mutex // guards all below
 	multiple int        // that the shard count must be of
 	target   int        // shards to be resharded to after a start from stored sessions; 0: none
-	told     int        // count for which it was logged that there is no room
+	tried    int        // shards that growing asked for last
+	triedAt  time.Time
+	told     int // count for which it was logged that there is no room
 }
 
 // NewClient returns a Client. It starts nothing.

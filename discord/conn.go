@@ -36,7 +36,6 @@ type conn struct {
 	// Of the goroutine that calls Receive, and of Dial before that.
 	in      sink
 	nextMsg func() (io.Reader, error) // next: a method value would be allocated for each payload
-	open    io.Reader                 // a message that has begun and belongs to no payload yet; nil: none
 	later   []balancer.Event
 	seq     uint64
 	session Record
@@ -144,13 +143,9 @@ func (c *conn) wait() error {
 
 // payload reads one payload into the sink, where it stays if take is called on it.
 func (c *conn) payload() ([]byte, error) {
-	r := c.open
-	c.open = nil
-	if r == nil {
-		var err error
-		if r, err = c.next(); err != nil {
-			return nil, err
-		}
+	r, err := c.next()
+	if err != nil {
+		return nil, err
 	}
 	c.in.n = 0
 	if err := c.stream.read(&c.in, r, c.nextMsg); err != nil {
@@ -323,6 +318,7 @@ func (c *conn) over() error {
 	default:
 		out.Err = fmt.Errorf("discord: shard %v: %w", c.id, c.err)
 	}
+	c.shard.ended(out, c.err)
 	return out
 }
 

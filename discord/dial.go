@@ -37,6 +37,31 @@ type shardState struct {
 	stored  *Record   // of an earlier process, until it is resumed or given up
 	tries   int       // RESUMEs in a row that came to nothing
 	failed  int       // connections in a row on which no RESUME could be sent
+
+	// Of the reader, and then of the Dial.
+	broken int  // connections in a row that ended with what cannot be read
+	slow   bool // the last one ended for sending too much
+}
+
+// brokenMost is how many connections in a row may end with what cannot be read:
+// a RESUME would replay it for ever.
+const brokenMost = 3
+
+// slowDown is the pause after 4008.
+const slowDown = 5 * time.Second
+
+// ended hears what ended a connection.
+func (sh *shardState) ended(ce *balancer.ConnError, err error) {
+	var closed *CloseError
+	sh.slow = errors.As(ce.Err, &closed) && closings[closed.Code].slow
+	switch {
+	case !errors.Is(err, ErrProtocol):
+		sh.broken = 0
+	case sh.broken+1 >= brokenMost:
+		sh.broken, ce.Retry = 0, balancer.Fresh
+	default:
+		sh.broken++
+	}
 }
 
 // Dial implements [balancer.Transport]. A session is resumed if there is one: s,
@@ -55,6 +80,12 @@ func (t *Transport) Dial(ctx context.Context, id balancer.ShardID, s *balancer.S
 		return nil, never(fmt.Errorf("%w: %v: the index must be below the count", ErrSharding, id))
 	}
 	sh := t.shard(id)
+	if sh.slow {
+		sh.slow = false
+		if err := sleep(ctx, slowDown); err != nil {
+			return nil, err
+		}
+	}
 	rec, err := t.session(sh, id, s)
 	if err != nil {
 		return nil, err
@@ -418,6 +449,10 @@ func invalidPause() time.Duration {
 	return time.Second + time.Duration(rand.Int64N(int64(4*time.Second)))
 }
 
+// leastInterval is the shortest heartbeat_interval that is believed, in
+// milliseconds: Discord's is some 41,000.
+const leastInterval = 100
+
 // hello takes d of HELLO.
 func (c *conn) hello(d []byte) error {
 	ms := 0
@@ -425,8 +460,8 @@ func (c *conn) hello(d []byte) error {
 		n, _, _ := number(d, i)
 		ms = int(min(n, 1<<30))
 	}
-	if ms < 1 {
-		return fmt.Errorf("%w: HELLO without heartbeat_interval", ErrProtocol)
+	if ms < leastInterval {
+		return fmt.Errorf("%w: HELLO with a heartbeat_interval of %d ms", ErrProtocol, ms)
 	}
 	c.heart.start(time.Duration(ms) * time.Millisecond)
 	return nil

@@ -47,8 +47,8 @@ func logger() zerolog.Logger {
 	return zerolog.New(os.Stderr)
 }
 
-// start runs a bot.
-func start(t *testing.T, s *discordtest.Server, j *discordtest.Judge, cfg *discord.ClientConfig) *fleet {
+// start runs a bot, whose events are shown to each of hear.
+func start(t *testing.T, s *discordtest.Server, j *discordtest.Judge, cfg *discord.ClientConfig, hear ...func(balancer.Event)) *fleet {
 	t.Helper()
 	c := discord.ClientConfig{}
 	if cfg != nil {
@@ -62,6 +62,9 @@ func start(t *testing.T, s *discordtest.Server, j *discordtest.Judge, cfg *disco
 	base.SessionAge = c.Transport.SessionAge
 	c.Transport = base
 	f := &fleet{Client: discord.NewClient(discord.FixedToken("bot-token"), &c), t: t, server: s, judge: j, done: make(chan error, 1)}
+	for _, h := range hear {
+		f.hear(h)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
 	go func() { f.done <- f.Run(ctx, f.on) }()

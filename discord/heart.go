@@ -178,7 +178,6 @@ func (c *conn) Probe(ctx context.Context) error {
 		h.mu.Unlock()
 		return ErrClosed
 	}
-	ears := h.heard.Load()
 	h.sent++
 	p := probe{h.sent, make(chan struct{})}
 	h.waits = append(h.waits, p)
@@ -201,8 +200,7 @@ func (c *conn) Probe(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.C:
-			if !c.sock.waiting.Load() && h.heard.Load() != ears {
-				ears = h.heard.Load()
+			if !c.sock.waiting.Load() {
 				t.Reset(answerFor) // the answer may stand behind what is being handled
 				continue
 			}

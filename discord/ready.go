@@ -34,6 +34,13 @@ func readReady(d *Dispatch) (Record, []uint64, error) {
 			ids = append(ids, id)
 		}
 	}
+	// What a session cannot be stored with must not cost the session.
+	if _, err := gatewayAddress(r.ResumeURL, Uncompressed); err != nil || len(r.ResumeURL) > mostText {
+		r.ResumeURL = ""
+	}
+	if !isID(r.Application.ID) || len(r.Application.ID) > 20 {
+		r.Application.ID = "0"
+	}
 	return Record{AppID: r.Application.ID, SessionID: NewSecret(r.SessionID), Version: gatewayVersion, Encoding: gatewayEncoding, ResumeURL: r.ResumeURL, Guilds: len(ids)}, ids, nil
 }
 

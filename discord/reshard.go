@@ -121,6 +121,13 @@ func (c *Client) grow(ctx context.Context) {
 	// As many as leave room to grow again before the next time.
 	want := roundUp(int(math.Ceil(float64(guilds)/(c.cfg.ReshardAt*float64(c.per)*growTo))), multiple)
 	n := min(want, c.most/multiple*multiple)
+	c.mu.Lock()
+	again := c.tried == n && time.Since(c.triedAt) < triedFor
+	c.tried, c.triedAt = n, time.Now()
+	c.mu.Unlock()
+	if again {
+		return // it did not come up
+	}
 	var err error
 	switch {
 	case n <= count:
@@ -139,6 +146,9 @@ func (c *Client) grow(ctx context.Context) {
 		c.mu.Unlock()
 	}
 }
+
+// triedFor is for how long a number that did not come up is not tried again.
+const triedFor = time.Hour
 
 // growTo is how full shards are after growing by themselves, as a share of
 // ReshardAt.

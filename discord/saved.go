@@ -51,16 +51,16 @@ func (t *Transport) load(ctx context.Context) error {
 	if err != nil {
 		return never(err)
 	}
-	keep, drop, err := resumable(recs, where, sessionsWanted{appID: app.ID, intents: t.cfg.Intents, age: t.cfg.SessionAge, now: time.Now()})
+	keep, drop, err := resumable(recs, where, sessionsWanted{appID: app.ID, intents: t.cfg.Intents, compression: t.cfg.Compression, age: t.cfg.SessionAge, now: time.Now()})
 	if err != nil {
 		return never(err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stored, t.gone = make(map[[2]int]Record), make(map[[2]int]time.Time)
+	t.stored, t.gone = make(map[[2]int]Record), make(map[[2]int]Record)
 	for _, d := range drop {
 		t.cfg.Logger.Info().Object("session", d.Record).Str("why", d.why).Msg("stored session not resumed")
-		t.gone[[2]int{d.Shard, d.Count}] = d.heard()
+		t.gone[[2]int{d.Shard, d.Count}] = d.Record
 	}
 	for _, r := range keep {
 		t.stored[[2]int{r.Shard, r.Count}] = r
@@ -77,8 +77,8 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 	if r, ok := t.stored[key]; ok {
 		return &r, time.Time{}
 	}
-	if at, ok := t.gone[key]; ok {
-		return nil, at
+	if r, ok := t.gone[key]; ok {
+		return nil, r.heard()
 	}
 	// Guilds of this one may have been on any shard of another count.
 	earlier := func(at time.Time) {
@@ -86,14 +86,11 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 			gone = at
 		}
 	}
-	for k, at := range t.gone {
-		if k[1] != id.Count {
-			earlier(at)
-		}
-	}
-	for k, r := range t.stored {
-		if k[1] != id.Count {
-			earlier(r.heard())
+	for _, m := range []map[[2]int]Record{t.gone, t.stored} {
+		for k, r := range m {
+			if k[1] != id.Count {
+				earlier(r.heard())
+			}
 		}
 	}
 	return nil, gone
@@ -105,6 +102,7 @@ func (t *Transport) forgetStored(id balancer.ShardID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.stored, [2]int{id.Index, id.Count})
+	delete(t.gone, [2]int{id.Index, id.Count})
 }
 
 // StoredCount returns the number of shards that the stored sessions are of,
@@ -159,9 +157,18 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 		recs = append(recs, rec)
 	}
 	t.mu.Lock()
-	for _, r := range t.stored { // not resumed yet
-		recs = append(recs, r)
+	if whole(recs) {
+		// All shards have sessions: what was stored of others is told or resumed.
+		t.stored, t.gone = nil, nil
+	}
+	for _, m := range []map[[2]int]Record{t.stored, t.gone} {
+		for _, r := range m { // not resumed yet, or not told since when
+			recs = append(recs, r)
+		}
 	}
 	t.mu.Unlock()
 	return t.cfg.Store.Save(ctx, storeSessions, encodeSessions(recs))
 }
+
+// whole reports whether records are all that there are of a number of shards.
+func whole(recs []Record) bool { return len(recs) > 0 && len(recs) >= recs[0].Count }

@@ -177,11 +177,12 @@ func decodeSessions(data []byte, where string) ([]Record, error) {
 
 // sessionsWanted is what a record has to match to be resumed.
 type sessionsWanted struct {
-	appID   string
-	count   int // num_shards; 0: any
-	intents Intents
-	age     time.Duration // default defaultSessionAge
-	now     time.Time
+	appID       string
+	count       int // num_shards; 0: any
+	intents     Intents
+	compression Compression
+	age         time.Duration // default defaultSessionAge
+	now         time.Time
 }
 
 // dropped is a record that is not to be resumed, and why.
@@ -209,6 +210,8 @@ func resumable(rs []Record, where string, w sessionsWanted) (keep []Record, drop
 			why = fmt.Sprintf("it is of %d shards, not %d", r.Count, w.count)
 		case r.Intents != w.intents:
 			why = fmt.Sprintf("its intents were %v", r.Intents)
+		case r.Compression != w.compression:
+			why = "it was compressed with " + r.Compression.String()
 		case r.Version != gatewayVersion || r.Encoding != gatewayEncoding:
 			why = fmt.Sprintf("it is of gateway v%d %q", r.Version, r.Encoding)
 		}

@@ -91,7 +91,7 @@ func TestCorruptSessions(t *testing.T) {
 
 func TestResumable(t *testing.T) {
 	now := time.UnixMilli(1_763_000_000_123)
-	w := sessionsWanted{appID: aRecord(0, now).AppID, count: 4, intents: IntentsChat, now: now}
+	w := sessionsWanted{compression: ZstdStream, appID: aRecord(0, now).AppID, count: 4, intents: IntentsChat, now: now}
 	for _, c := range []struct {
 		why    string
 		change func(*Record)

@@ -364,15 +364,13 @@ func TestCrash(t *testing.T) {
 		var mu sync.Mutex
 		got := map[string]int{}
 		run := func() *fleet {
-			f := start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(bool)}}})
-			f.hear(func(e balancer.Event) {
+			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(bool)}}}, func(e balancer.Event) {
 				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
 					mu.Lock()
 					got[e.ID]++
 					mu.Unlock()
 				}
 			})
-			return f
 		}
 		f := run()
 		time.Sleep(20 * time.Second)

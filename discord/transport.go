@@ -134,10 +134,13 @@ type Transport struct {
 
 	mu      sync.Mutex // guards all below
 	shards  map[balancer.ShardID]*shardState
-	stored  map[[2]int]Record    // of an earlier process, by shard and count
-	gone    map[[2]int]time.Time // when those were last heard of that were not fit to be resumed
+	stored  map[[2]int]Record // of an earlier process, by shard and count
+	gone    map[[2]int]Record // those that were not fit to be resumed
 	gateway GatewayInfo
 	dooms   map[int]doom // by shard count; 0: whatever the count
+
+	unknown   error // of the last time that /gateway/bot did not answer
+	unknownAt time.Time
 }
 
 // New returns a Transport for the bot with that token. It starts nothing and
@@ -209,6 +212,9 @@ func (t *Transport) shard(id balancer.ShardID) *shardState {
 // cached for extended periods" (events/gateway).
 const infoFor = 5 * time.Minute
 
+// unknownFor is for how long nobody asks again when /gateway/bot did not answer.
+const unknownFor = 2 * time.Second
+
 // info returns what /gateway/bot says.
 func (t *Transport) info(ctx context.Context) (GatewayInfo, error) {
 	g, ok := t.infoKnown()
@@ -224,7 +230,18 @@ func (t *Transport) info(ctx context.Context) (GatewayInfo, error) {
 	if g, ok = t.infoKnown(); ok { // somebody else has asked
 		return g, nil
 	}
+	t.mu.Lock()
+	failed, at := t.unknown, t.unknownAt
+	t.mu.Unlock()
+	if failed != nil && time.Since(at) < unknownFor {
+		return g, failed // those who waited for the answer get it as well
+	}
 	fresh, err := t.rest.gateway(ctx)
+	if err != nil && ctx.Err() == nil {
+		t.mu.Lock()
+		t.unknown, t.unknownAt = err, time.Now()
+		t.mu.Unlock()
+	}
 	switch {
 	case errors.Is(err, ErrToken):
 		return g, never(err)

@@ -62,7 +62,7 @@ func mix(x uint64) uint64 {
 // evenly over any number of shards. Its low 8 bits are free for channels.
 func guildID(seed uint64, bot, i int) uint64 {
 	const base = 200_000_000_000 // in 2021
-	ms := uint64(base + bot*50_000_000 + i)
+	ms := base + uint64(bot)*50_000_000 + uint64(i)
 	return ms<<22 | mix(seed^ms)&0x3fff00
 }
 
