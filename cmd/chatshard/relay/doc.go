@@ -9,6 +9,46 @@
 // when history was lost. Outputs write the cursor into the envelope as they hand
 // it out ([AppendEnvelope]): what is stored cannot know it.
 //
+// # The log
+//
+// [NATSLog] keeps entries in a stream of an [Engine]: NATS in this process, or
+// one by URL. It appends by itself and not through the client library's
+// publisher: a batch asks for one acknowledgement, and as the only writer it
+// knows which number the answer has to have. What became of entries without an
+// answer is read from the end of the stream, over a new connection that cannot
+// send anything late, so nothing is stored twice without the engine's own window
+// of ids, which costs more than half of its rate. An engine whose disk is full or
+// read-only answers nothing: after three seconds it is taken for sick, and
+// restarted in place when a write works again. Entries wait in a bounded buffer
+// meanwhile; what does not fit becomes a gap at its place. [MemoryLog] keeps no
+// history.
+//
+// # Readers
+//
+// A [Hub] wakes all readers that wait together, once a millisecond or for 64
+// KiB, and less often where there are very many. A reader pulls, has a queue of
+// its own as a bound on how far it may fall behind, and a policy for when it has:
+// its cursor waits (block), it skips with a gap (drop_oldest), or it is
+// disconnected. Named consumers ([Consumers]) have a cursor that outlives both
+// sides; several readers of a name share its channels, each channel at one
+// reader. [Server] is all that over HTTP, [Webhook] over POST.
+//
+// # Sending
+//
+// A [Router] sends a text over the account that is for its channel and says
+// what became of it: sent, refused with the service's reason, or unknown, never
+// nothing, within 15 seconds. A request with a key is done once in ten minutes.
+// Discord's messages have a nonce that Discord enforces, so one without an answer
+// can be sent again.
+//
+// # Size
+//
+// The package is larger than 3,000 lines: engine and log, hub and outputs, and
+// sending are three parts that meet in a few types. They stand in one package
+// because a reader of the log and one of the ring are the same reader.
+//
+// # Live readers
+//
 // A live reader does not go through the log's engine. What was appended goes,
 // once the log has acknowledged it, into a ring of entries that all outputs
 // share; a reader that begins earlier reads the log until it has come to the

@@ -31,8 +31,8 @@ type Log interface {
 	Close(ctx context.Context) error
 }
 
-// PrunedError says that entries asked for are no more: First is the oldest one
-// that is, From and To when the missing ones were received, if that is known.
+// PrunedError says that entries after After are no more: First is the oldest one
+// that is.
 type PrunedError struct {
 	After, First uint64
 }
