@@ -1,0 +1,325 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	batchBytes = 64 << 10              // that are worth a write at once
+	tick       = time.Millisecond      // for which less waits for more
+	tickEach   = 10 * time.Microsecond // of each reader
+	tickMost   = 25 * time.Millisecond
+)
+
+// HubConfig configures a Hub.
+type HubConfig struct {
+	RingBytes   int    // of entries that live readers share; default 16 MiB, at least 1 MiB
+	RingEntries int    // default 65,536
+	Epoch       string // without a log: the epoch; default "none". With a log the log says it
+	Now         func() time.Time
+}
+
+// Hub hands the entries of a log out to any number of readers. Entries come in
+// through Append when the log has them; readers pull. It starts no goroutine
+// but the timer that wakes readers.
+//
+// Readers that wait are woken together, once a millisecond at most, or when
+// 64 KiB have come, and less often where there are many: waking a thousand
+// readers a thousand times a second would be a whole core.
+type Hub struct {
+	log   Log // nil: no history
+	epoch string
+	now   func() time.Time
+	reads chan struct{} // a place for each reading of the log: a thousand readers may come back at once
+	scans chan struct{} // and for each search for the last entries that pass a filter
+
+	mu       sync.Mutex // guards all below; never held while a reader's function or the log runs
+	ring     ring
+	last     uint64        // number of the newest entry that readers may see
+	waiting  int           // readers that wait on wakeup
+	wakeup   chan struct{} // closed to wake them; nil: nobody waits
+	wokenAt  time.Time
+	wokenFor uint64 // ring.total by then
+	armed    bool   // timer runs
+	timer    *time.Timer
+	closed   bool
+	readers  map[*Reader]struct{}
+	counts   []kindCount
+	gaps     map[string]*gapCount
+}
+
+type kindCount struct {
+	platform, kind string
+	n              uint64
+}
+
+type gapCount struct{ n, dropped uint64 }
+
+// NewHub returns a hub of a log, nil for none, whose entries up to now are
+// history: those that Append brings must follow them.
+func NewHub(ctx context.Context, log Log, cfg *HubConfig) (*Hub, error) {
+	var c HubConfig
+	if cfg != nil {
+		c = *cfg
+	}
+	h := &Hub{log: log, epoch: c.Epoch, now: c.Now, readers: map[*Reader]struct{}{}, gaps: map[string]*gapCount{},
+		reads: make(chan struct{}, 16), scans: make(chan struct{}, 2)}
+	h.ring.maxBytes, h.ring.maxEntries = c.RingBytes, c.RingEntries
+	if h.ring.maxBytes == 0 {
+		h.ring.maxBytes = 16 << 20
+	}
+	h.ring.maxBytes = max(h.ring.maxBytes, 4*blockBytes)
+	if h.ring.maxEntries <= 0 {
+		h.ring.maxEntries = 65536
+	}
+	if h.epoch == "" {
+		h.epoch = "none"
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if log != nil {
+		epoch, first, last, err := log.Bounds(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("relay: hub: %w", err)
+		}
+		h.epoch = epoch
+		if first <= last {
+			h.last = last
+		}
+	}
+	return h, nil
+}
+
+// Append takes an entry that the log has acknowledged; it keeps no reference to
+// body. Calls come in the order of the numbers. A number that was there already
+// is passed over; after one that is missing, the ring begins anew, and readers
+// find what is between in the log.
+func (h *Hub) Append(seq uint64, body []byte) error {
+	if !bytes.HasPrefix(body, []byte(envelopeStart)) || body[len(body)-1] != '}' || bytes.IndexByte(body, '\n') >= 0 || len(body) > 1<<30 {
+		return fmt.Errorf("%w: entry %d: %.64q", ErrEntry, seq, body)
+	}
+	var meta Meta
+	meta.parse(body)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if seq <= h.last || h.closed {
+		return nil
+	}
+	if n := len(h.ring.blocks); n > 0 && seq != h.ring.blocks[n-1].last()+1 {
+		h.ring.reset()
+	}
+	h.ring.append(h.epoch, seq, body, &meta)
+	h.last = seq
+	h.count(meta.raw(body, fieldPlatform), meta.raw(body, fieldKind))
+	if h.waiting > 0 {
+		h.arm(h.wokenAt.Add(h.interval()))
+	}
+	return nil
+}
+
+// Cursor returns the place after the newest entry.
+func (h *Hub) Cursor() Cursor {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Cursor{h.epoch, h.last}
+}
+
+// Close ends all readers with ErrClosed.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	h.wakeAll()
+}
+
+// interval is the time between two wakings. mu is held.
+func (h *Hub) interval() time.Duration {
+	return min(max(tick, time.Duration(len(h.readers))*tickEach), tickMost)
+}
+
+// arm wakes the readers at a time, at once if that has come or much has. mu is held.
+func (h *Hub) arm(at time.Time) {
+	if !h.armed {
+		wait := time.Until(at)
+		if wait <= 0 {
+			h.wakeAll()
+			return
+		}
+		h.armed = true
+		if h.timer == nil {
+			h.timer = time.AfterFunc(wait, h.tick)
+		} else {
+			h.timer.Reset(wait)
+		}
+	}
+	if h.ring.total-h.wokenFor >= batchBytes*uint64(h.interval()/tick) {
+		h.wakeAll()
+	}
+}
+
+// tick runs in the timer's goroutine.
+func (h *Hub) tick() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.armed = false
+	if h.waiting > 0 {
+		h.wakeAll()
+	}
+}
+
+// wakeAll wakes who waits. mu is held.
+func (h *Hub) wakeAll() {
+	h.wokenAt, h.wokenFor = time.Now(), h.ring.total
+	if h.wakeup != nil {
+		close(h.wakeup)
+		h.wakeup, h.waiting = nil, 0
+	}
+}
+
+// count counts an entry. mu is held.
+func (h *Hub) count(platform, kind []byte) {
+	for i := range h.counts {
+		if c := &h.counts[i]; c.kind == string(kind) && c.platform == string(platform) {
+			c.n++
+			if i > 0 && c.n > h.counts[i-1].n { // frequent ones first
+				h.counts[i], h.counts[i-1] = h.counts[i-1], h.counts[i]
+			}
+			return
+		}
+	}
+	if len(h.counts) < 100 { // whatever comes: labels are bounded
+		h.counts = append(h.counts, kindCount{string(platform), string(kind), 1})
+		return
+	}
+	h.counts[99].platform, h.counts[99].kind = "", ""
+	h.counts[99].n++
+}
+
+func (h *Hub) countGap(reason string, dropped uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.gaps[reason]
+	if g == nil {
+		g = new(gapCount)
+		h.gaps[reason] = g
+	}
+	g.n++
+	g.dropped += dropped
+}
+
+// Item is one envelope that a reader is handed. It is valid until the function
+// that got it returns.
+type Item struct {
+	Seq  uint64
+	Line []byte // the envelope with its cursor, without a line break
+	Gap  bool   // made for this reader: it is not in the log
+
+	meta *Meta
+}
+
+// Cursor returns the place after the item.
+func (r *Reader) Cursor() Cursor { return Cursor{r.hub.epoch, r.pos.Load()} }
+
+// walk calls f for the entries with numbers in (after, to], from the ring or
+// the log, until f returns false. It returns the number up to which it has come.
+func (h *Hub) walk(ctx context.Context, after, to uint64, scratch *[]byte, f func(*Item) bool) (uint64, error) {
+	for after < to {
+		h.mu.Lock()
+		b, i := h.ring.find(after + 1)
+		if b != nil {
+			buf, list := b.buf, b.list
+			h.mu.Unlock()
+			for ; i < len(list) && after < to; i++ {
+				after++
+				if !f(&Item{Seq: after, Line: lineAt(buf, list, i), meta: &list[i].meta}) {
+					return after, nil
+				}
+			}
+			continue
+		}
+		end := to
+		if first := h.ring.first(); first > after {
+			end = min(to, first-1)
+		}
+		h.mu.Unlock()
+		if h.log == nil {
+			return after, &PrunedError{After: after, First: end + 1}
+		}
+		at, goOn := after, true
+		var meta Meta
+		item := Item{meta: &meta}
+		if err := enter(ctx, h.reads); err != nil {
+			return after, err
+		}
+		n, err := h.log.Read(ctx, after, end, func(seq uint64, body []byte) bool {
+			if !bytes.HasPrefix(body, []byte(envelopeStart)) { // of another program
+				at = seq
+				return true
+			}
+			*scratch = AppendEnvelope((*scratch)[:0], Cursor{h.epoch, seq}, body)
+			meta.parse(*scratch)
+			item.Seq, item.Line = seq, *scratch
+			at = seq
+			goOn = f(&item)
+			return goOn
+		})
+		<-h.reads
+		if !goOn {
+			return at, nil
+		}
+		at = max(at, min(n, end))
+		if err != nil {
+			return at, err
+		}
+		if at == after {
+			return at, fmt.Errorf("relay: log: nothing between %d and %d", after, end)
+		}
+		after = at
+	}
+	return after, nil
+}
+
+// enter takes a place, which the caller gives back.
+func enter(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Hub) remove(r *Reader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.readers, r)
+}
+
+// ringBefore returns the number of the last entry of the ring before a time.
+func (h *Hub) ringBefore(t time.Time) uint64 {
+	h.mu.Lock()
+	blocks, last := slices.Clone(h.ring.blocks), h.last
+	lists := make([][]ringEntry, len(blocks))
+	bufs := make([][]byte, len(blocks))
+	for i, b := range blocks {
+		lists[i], bufs[i] = b.list, b.buf
+	}
+	h.mu.Unlock()
+	for i, b := range blocks {
+		for k := range lists[i] {
+			if !lists[i][k].meta.time(lineAt(bufs[i], lists[i], k)).Before(t) {
+				return b.first + uint64(k) - 1
+			}
+		}
+	}
+	return last
+}
