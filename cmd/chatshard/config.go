@@ -21,6 +21,7 @@ type config struct {
 	Discord      *discordConfig        `yaml:"discord,omitempty"` // nil: no Discord
 	ChannelsFile string                `yaml:"channels_file,omitempty"`
 	Output       outputConfig          `yaml:"output"`
+	Relay        *relayConfig          `yaml:"relay,omitempty"` // nil: standard output alone
 
 	listed   channels.Set // the channels of all sections, in their order
 	wanted   channels.Set // those of the channels file as well

@@ -118,6 +118,9 @@ func (k *checker) check(c *config) {
 		k.discord(c.Discord)
 		listed = append(listed, k.list("discord.channels", "discord:", c.Discord.Channels)...)
 	}
+	if c.Relay != nil {
+		k.relay(c.Relay)
+	}
 	var err error
 	if c.listed, err = channels.NewSet(listed...); err != nil {
 		panic("config: " + err.Error()) // list has refused duplicates

@@ -172,6 +172,9 @@ func (c *config) print() (string, error) {
 	if c.Discord != nil {
 		shown.Discord = c.Discord.shown()
 	}
+	if c.Relay != nil {
+		shown.Relay = c.Relay.shown()
+	}
 	shown.IRC = map[string]*ircConfig{}
 	for name, network := range c.IRC {
 		n := *network

@@ -105,7 +105,7 @@ func (f *twitchFleet) handle(_ context.Context, e balancer.Event) {
 		f.mu.Unlock()
 	}
 	if f.output != nil {
-		f.output.write(f.encoder, e)
+		f.output.write(f.encoder, e, nil)
 	}
 }
 

@@ -186,4 +186,5 @@ type envelopeGap struct {
 	From    string `json:"from,omitempty"`
 	To      string `json:"to,omitempty"`
 	Dropped int    `json:"dropped"`
+	Reason  string `json:"reason,omitempty"` // of a gap of one reader: slow_consumer, retention, epoch
 }

@@ -31,6 +31,7 @@ func main() {
 var commands = []func() *cobra.Command{
 	newDemoCommand,
 	newRunCommand,
+	newSendCommand,
 	newSimulateCommand,
 	newPlanCommand,
 	newConfigCommand,

@@ -50,7 +50,7 @@ reader of standard output goes away it ends with exit code 1.`,
 		if err != nil {
 			return err
 		}
-		r := &relay{config: c, log: newLogger(cmd.ErrOrStderr(), c.Log.Level, c.Log.Format)}
+		r := &relayRun{config: c, log: newLogger(cmd.ErrOrStderr(), c.Log.Level, c.Log.Format)}
 		if err := r.run(cmd.Context(), cmd.OutOrStdout()); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
@@ -59,8 +59,8 @@ reader of standard output goes away it ends with exit code 1.`,
 	return cmd
 }
 
-// relay is one "chatshard run".
-type relay struct {
+// relayRun is one "chatshard run".
+type relayRun struct {
 	config   *config
 	log      zerolog.Logger
 	carriers []*carrier
@@ -69,7 +69,7 @@ type relay struct {
 }
 
 // run relays until ctx ends, the output can take no more, or no account is left.
-func (r *relay) run(ctx context.Context, stdout io.Writer) error {
+func (r *relayRun) run(ctx context.Context, stdout io.Writer) error {
 	var err error
 	cursor := newCursor()
 	if r.carriers, err = newCarriers(r.config, cursor, r.log); err != nil {
@@ -81,7 +81,27 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 		}
 	}
 	readers := r.readers()
+	if c := r.config.Relay; c != nil && !c.Stdout {
+		stdout = io.Discard
+	}
 	out := newOutput(stdout)
+	var to sink = out
+	var served <-chan error // what ends the relay's server, nil without one
+	if c := r.config.Relay; c != nil {
+		p, err := r.pipe(ctx, cursor, out)
+		if err != nil {
+			_ = out.close(ctx) // nothing is in it
+			return err
+		}
+		to, served = p, p.served
+		defer func() {
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+			defer cancel()
+			if err := p.close(within); err != nil {
+				r.log.Error().Err(err).Msg("the log was not closed in time")
+			}
+		}()
+	}
 	// Nothing below ends with ctx: it is drained.
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
@@ -101,7 +121,7 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 	var carrying sync.WaitGroup
 	for i, k := range readers {
 		carrying.Go(func() {
-			if ended[i] = k.run(running, out); ended[i] != nil {
+			if ended[i] = k.run(running, to); ended[i] != nil {
 				r.log.Error().Err(ended[i]).Msg("turned away for good: its channels are not read")
 			}
 		})
@@ -117,6 +137,11 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 		r.log.Info().Msg("ending: what was received is written first")
 	case <-out.failed():
 	case <-none:
+	case err := <-served:
+		if err != nil {
+			r.log.Error().Err(err).Msg("ending: nobody can be served")
+			ended = append(ended, err)
+		}
 	}
 	unwatch()
 	watching.Wait()
@@ -134,11 +159,11 @@ func (r *relay) run(ctx context.Context, stdout io.Writer) error {
 // reader is an account of any platform, or a network.
 type reader interface {
 	who() string
-	run(ctx context.Context, out *output) error // until drained, ctx ends, or the service turns it away
+	run(ctx context.Context, out sink) error // until drained, ctx ends, or the service turns it away
 	drain(ctx context.Context) error
 }
 
-func (r *relay) readers() []reader {
+func (r *relayRun) readers() []reader {
 	var all []reader
 	for _, k := range r.carriers {
 		all = append(all, k)
@@ -150,7 +175,7 @@ func (r *relay) readers() []reader {
 }
 
 // drain ends all connections and waits until what they received is handled.
-func (r *relay) drain(ctx context.Context) {
+func (r *relayRun) drain(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, k := range r.readers() {
 		wg.Go(func() {
@@ -164,7 +189,7 @@ func (r *relay) drain(ctx context.Context) {
 
 // verdict is the one error of a run: that of the output, or of the first
 // account that was turned away.
-func (r *relay) verdict(output error, ended []error) error {
+func (r *relayRun) verdict(output error, ended []error) error {
 	if output != nil {
 		return output
 	}
@@ -176,7 +201,7 @@ func (r *relay) verdict(output error, ended []error) error {
 }
 
 // want takes the wanted set, at the start and after every change.
-func (r *relay) want(set channels.Set) {
+func (r *relayRun) want(set channels.Set) {
 	twitch := set.Filter(func(e channels.Entry) bool { return e.Name.Platform == channels.Twitch })
 	if r.config.Twitch != nil && r.assign(twitch) {
 		for _, k := range r.carriers {
@@ -198,7 +223,7 @@ func (r *relay) want(set channels.Set) {
 
 // assign says which account carries each channel of Twitch. It reports false
 // if all stay as they are because the set cannot be used.
-func (r *relay) assign(set channels.Set) bool {
+func (r *relayRun) assign(set channels.Set) bool {
 	pool := r.config.Twitch.pool()
 	accounts := make([]channels.Account, len(pool))
 	for i := range pool {
@@ -218,7 +243,7 @@ func (r *relay) assign(set channels.Set) bool {
 }
 
 // sayForeign reports channels that nobody carries.
-func (r *relay) sayForeign(set channels.Set) {
+func (r *relayRun) sayForeign(set channels.Set) {
 	for e := range set.All() {
 		switch n := e.Name; {
 		case n.Platform == channels.Twitch && r.config.Twitch != nil:

@@ -22,8 +22,10 @@ type carrier struct {
 	name      string // for people: twitch account "bot"
 	platform  channels.Platform
 	account   string // its configured name; the network's on IRC
-	transport *irc.Transport
-	balancer  *balancer.Balancer
+	client    *irc.Client
+	transport *irc.Transport     // of client
+	balancer  *balancer.Balancer // likewise
+	config    *irc.ClientConfig  // that client was made with
 	encoder   *encoder
 
 	carried map[channels.Name]balancer.Key // used by the goroutine that watches the wanted set
@@ -124,11 +126,12 @@ func (k *carrier) connect(cfg *irc.Config, account *irc.Account, e *endpoint, s 
 	if cfg.TLS, err = e.TLS.client(); err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
 	}
-	k.transport = irc.New(account, cfg)
+	k.config = &irc.ClientConfig{Transport: *cfg, Balancer: *s.balancer(log)}
+	k.client = irc.NewClient(account, k.config)
+	k.transport, k.balancer = k.client.Transport(), k.client.Balancer()
 	if err := k.transport.Check(); err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
 	}
-	k.balancer = balancer.New(k.transport, k.transport.Balancer(s.balancer(log)))
 	k.carried = make(map[channels.Name]balancer.Key)
 	return nil
 }
@@ -245,8 +248,8 @@ func (k *carrier) drain(ctx context.Context) error { return k.balancer.Drain(ctx
 
 // run relays until the Balancer is drained, ctx ends, or the service turns the
 // account away.
-func (k *carrier) run(ctx context.Context, out *output) error {
-	err := k.balancer.Run(ctx, func(_ context.Context, e balancer.Event) { out.write(k.encoder, e) })
+func (k *carrier) run(ctx context.Context, out sink) error {
+	err := k.client.Run(ctx, func(_ context.Context, e balancer.Event) { out.write(k.encoder, e, nil) })
 	var login *irc.LoginError
 	switch {
 	case errors.As(err, &login):

@@ -25,6 +25,7 @@ type botCarrier struct {
 }
 
 // newBotCarrier returns a carrier of the configured bot. Nothing is dialled yet.
+// Its events are acknowledged when they are where they cannot be lost.
 func newBotCarrier(c *discordConfig, cursor *cursor, log zerolog.Logger) (*botCarrier, error) {
 	account := c.Account.Name
 	k := &botCarrier{name: fmt.Sprintf("discord account %q", account), account: account}
@@ -32,6 +33,7 @@ func newBotCarrier(c *discordConfig, cursor *cursor, log zerolog.Logger) (*botCa
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k.name, err)
 	}
+	cfg.Balancer.ManualAck = true
 	cfg.Transport.Logger = log.With().Str("platform", "discord").Str("account", account).Logger()
 	k.client = discord.NewClient(discord.FixedToken(string(c.Account.Token)), cfg)
 	k.encoder = &encoder{platform: "discord", account: account, cursor: cursor, now: now}
@@ -71,14 +73,23 @@ func (k *botCarrier) who() string { return k.account }
 
 // run relays until the Balancer is drained, ctx ends, or Discord turns the bot
 // away.
-func (k *botCarrier) run(ctx context.Context, out *output) error {
+func (k *botCarrier) run(ctx context.Context, out sink) error {
+	b := k.client.Balancer()
 	err := k.client.Run(ctx, func(_ context.Context, e balancer.Event) {
+		var acked func()
+		if e.Seq > 0 {
+			shard, seq := e.Shard, e.Seq
+			acked = func() { b.Ack(shard, seq) }
+		}
 		if only := k.only.Load(); only != nil {
 			if d, ok := e.Data.(*discord.Dispatch); ok && !(*only)[d.ChannelID()] {
+				if acked != nil {
+					acked()
+				}
 				return
 			}
 		}
-		out.write(k.encoder, e)
+		out.write(k.encoder, e, acked)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)

@@ -53,8 +53,12 @@ func newOutput(w io.Writer) *output {
 	return o
 }
 
-// write writes one event of an account.
-func (o *output) write(enc *encoder, e balancer.Event) {
+// write implements sink. What is in the buffer counts as written: it is at the
+// end, if the reader takes it.
+func (o *output) write(enc *encoder, e balancer.Event, acked func()) {
+	if acked != nil {
+		defer acked()
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.buf) >= outputBatch && o.err == nil {

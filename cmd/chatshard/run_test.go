@@ -260,7 +260,7 @@ func TestOutputBatches(t *testing.T) {
 		w := &batches{begin: time.Now()}
 		o, enc := newOutput(w), testEncoder("twitch", "")
 		for i := range 10 {
-			o.write(enc, testEvent(i))
+			o.write(enc, testEvent(i), nil)
 		}
 		synctest.Wait()
 		if sizes, _ := w.look(); len(sizes) != 0 {
@@ -275,7 +275,7 @@ func TestOutputBatches(t *testing.T) {
 		n := 0
 		for range 3 { // full batches do not wait
 			for size := 0; size < outputBatch; n++ {
-				o.write(enc, testEvent(n))
+				o.write(enc, testEvent(n), nil)
 				size += sizes[0] / 10
 			}
 		}
@@ -300,7 +300,7 @@ func TestOutputSlowReader(t *testing.T) {
 				enc := testEncoder("twitch", "")
 				enc.cursor = cursor
 				for i := range 1000 {
-					o.write(enc, testEvent(i))
+					o.write(enc, testEvent(i), nil)
 				}
 			})
 		}
@@ -322,13 +322,13 @@ func TestOutputStuckReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		o, enc := newOutput(w), testEncoder("twitch", "")
-		o.write(enc, testEvent(1))
+		o.write(enc, testEvent(1), nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := o.close(ctx); err == nil || !strings.Contains(err.Error(), "not read in time") {
 			t.Errorf("close = %v", err)
 		}
-		o.write(enc, testEvent(2)) // returns
+		o.write(enc, testEvent(2), nil) // returns
 		r.Close()
 		<-o.failed()
 	})
@@ -348,9 +348,9 @@ func TestOutputErrors(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			o, enc := newOutput(failingWriter{c.err}), testEncoder("twitch", "")
-			o.write(enc, testEvent(1))
+			o.write(enc, testEvent(1), nil)
 			<-o.failed()
-			o.write(enc, testEvent(2)) // returns
+			o.write(enc, testEvent(2), nil) // returns
 			if err := o.close(t.Context()); err == nil || err.Error() != c.want {
 				t.Errorf("close = %v, want %s", err, c.want)
 			}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/channels"
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
+	"github.com/chatshard/chatshard/discord"
+	"github.com/chatshard/chatshard/irc"
+	"github.com/rs/zerolog"
+)
+
+// sink takes the events of accounts. write may wait; acked is called once, by
+// any goroutine, when the event is where it cannot be lost any more.
+type sink interface {
+	write(enc *encoder, e balancer.Event, acked func())
+}
+
+// pipeline is a relay with a log: what events become goes into the log, and once
+// that has them to its readers.
+type pipeline struct {
+	engine *relay.Engine // nil: no history
+	log    relay.Log
+	hub    *relay.Hub
+	server *relay.Server
+	stdout *output // nil: not there as well
+	zlog   zerolog.Logger
+	served chan error // what ended the server
+
+	mu   sync.Mutex // guards encoders; held for encoding only
+	buf  []byte
+	ctx  context.Context // of what may wait: ended by kill
+	kill context.CancelFunc
+	ids  *cursor
+
+	serving sync.WaitGroup
+}
+
+// newPipeline opens the log and what reads from it. Nothing is served yet.
+func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *output, log zerolog.Logger) (*pipeline, error) {
+	p := &pipeline{stdout: stdout, zlog: log, ids: ids}
+	p.ctx, p.kill = context.WithCancel(context.WithoutCancel(ctx))
+	cfg := c.server()
+	cfg.Logger = log
+	if c.Log.Dir == noLog {
+		p.log = relay.NewMemoryLog(nil)
+	} else {
+		engine, err := relay.StartEngine(ctx, &relay.EngineConfig{
+			Dir: c.Log.Dir, MaxStore: int64(c.Log.MaxBytes) + int64(c.Log.MaxBytes)/2, URL: c.NATS.URL,
+			Listen: c.NATS.Listen, Token: string(c.NATS.Token), Logger: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.engine = engine
+		p.log, err = relay.OpenNATSLog(ctx, engine, &relay.NATSLogConfig{
+			MaxAge: time.Duration(c.Log.MaxAge), MaxBytes: int64(c.Log.MaxBytes), Buffer: int(c.Log.Buffer),
+			Dropped: p.dropped, Logger: log,
+		})
+		if err == nil {
+			var store *relay.Store
+			if store, err = engine.Store(ctx, "consumers"); err == nil {
+				cfg.Cursors = cursors{store}
+			}
+		}
+		if err != nil {
+			p.close(ctx)
+			return nil, err
+		}
+	}
+	var err error
+	if p.hub, err = relay.NewHub(ctx, p.log, nil); err != nil {
+		p.close(ctx)
+		return nil, err
+	}
+	cfg.Ready = map[string]func() error{"log": p.log.Healthy}
+	if p.server, err = relay.NewServer(p.hub, cfg); err != nil {
+		p.close(ctx)
+		return nil, err
+	}
+	return p, nil
+}
+
+// write implements sink.
+func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
+	p.mu.Lock()
+	p.buf = enc.appendBody(p.buf[:0], e)
+	body := bytes.Clone(p.buf)
+	p.mu.Unlock()
+	entry := &relay.Entry{
+		ID: enc.platform + " " + enc.network + " " + bodyID(body), Body: body, Time: enc.now(),
+		Subject: relay.Subject{Platform: enc.platform, Network: enc.network, Account: enc.account, Channel: channelOf(e), Kind: bodyKind(body)},
+	}
+	err := p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
+		switch {
+		case err != nil:
+			p.zlog.Debug().Err(err).Msg("an event is not in the log")
+		case !dup:
+			if err := p.hub.Append(seq, body); err != nil {
+				p.zlog.Warn().Err(err).Msg("an event cannot be handed out")
+			}
+		}
+		if err == nil && acked != nil {
+			acked()
+		}
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.zlog.Warn().Err(err).Msg("an event is lost to the log")
+	}
+	if p.stdout != nil {
+		p.stdout.write(enc, e, nil)
+	}
+}
+
+// channelOf is the channel of an event as subjects name it: what survives a
+// rename, where the service gives such a thing.
+func channelOf(e balancer.Event) string {
+	switch d := e.Data.(type) {
+	case *discord.Dispatch:
+		return d.ChannelID()
+	case *irc.Message:
+		if id, _ := d.Tag("room-id"); id != "" {
+			return id
+		}
+	}
+	return string(e.Key)
+}
+
+// bodyID returns an envelope's id as it is written there.
+func bodyID(body []byte) string {
+	const start = `{"v":1,"id":"`
+	if len(body) < len(start) {
+		return ""
+	}
+	rest := body[len(start):]
+	for i, c := range rest {
+		if c == '"' && (i == 0 || rest[i-1] != '\\') {
+			return string(rest[:i])
+		}
+	}
+	return ""
+}
+
+// bodyKind returns an envelope's kind.
+func bodyKind(body []byte) string {
+	const key = `,"kind":"`
+	if i := bytes.Index(body, []byte(key)); i >= 0 {
+		rest := body[i+len(key):]
+		if end := bytes.IndexByte(rest, '"'); end >= 0 {
+			return string(rest[:end])
+		}
+	}
+	return "other"
+}
+
+// dropped makes gaps of what did not fit while the log could not be written.
+func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
+	p.zlog.Warn().Int("events", lost.N).Time("from", lost.From).Time("to", lost.To).Msg("the log could not be written: events are lost, and gaps say so")
+	var gaps []relay.Pending
+	for i, s := range lost.Subjects {
+		g := envelopeGap{From: stamp(lost.From), To: stamp(lost.To)}
+		if i == 0 {
+			g.Dropped = lost.N
+		}
+		p.mu.Lock()
+		p.ids.seq++
+		id := p.ids.epoch + ":" + strconv.FormatUint(p.ids.seq, 10)
+		p.mu.Unlock()
+		body, err := json.Marshal(struct {
+			V        int              `json:"v"`
+			ID       string           `json:"id"`
+			Received string           `json:"received"`
+			Platform string           `json:"platform"`
+			Network  string           `json:"network,omitempty"`
+			Account  string           `json:"account"`
+			Shard    string           `json:"shard"`
+			Channel  *envelopeChannel `json:"channel,omitempty"`
+			Kind     string           `json:"kind"`
+			Gap      envelopeGap      `json:"gap"`
+			Error    string           `json:"error"`
+		}{1, id, stamp(now()), s.Platform, s.Network, s.Account, "", channelNamed(s.Channel), "gap", g, "the log could not be written"})
+		if err != nil {
+			continue
+		}
+		s.Kind = "gap"
+		gaps = append(gaps, relay.Pending{Entry: &relay.Entry{ID: id, Subject: s, Body: body, Time: now()}, Done: func(seq uint64, dup bool, err error) {
+			if err == nil && !dup {
+				_ = p.hub.Append(seq, body) // it is an envelope
+			}
+		}})
+	}
+	return gaps
+}
+
+func channelNamed(name string) *envelopeChannel {
+	if name == "" {
+		return nil
+	}
+	return &envelopeChannel{Name: name}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// pipe opens the relay's log and begins to serve what reads from it and sends.
+func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipeline, error) {
+	var also *output
+	if r.config.Relay.Stdout {
+		also = out
+	}
+	p, err := newPipeline(ctx, r.config.Relay, ids, also, r.log.With().Str("part", "relay").Logger())
+	if err != nil {
+		return nil, err
+	}
+	router := relay.NewRouter(r.routes()...)
+	p.server.Handle("POST /v1/send", relay.RoleSend, relay.SendHandler(router, relay.Caller))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", r.config.Relay.Listen)
+	if err != nil {
+		_ = p.close(ctx) // it is empty
+		return nil, fmt.Errorf("relay.listen: %w; use another port, or end who has it", err)
+	}
+	p.served = make(chan error, 1)
+	p.serving.Go(func() { p.served <- p.server.Serve(p.ctx, l) })
+	if p.engine != nil {
+		p.serving.Go(func() {
+			if err := relay.ServeNATS(p.ctx, p.engine.Conn(), router); err != nil {
+				p.zlog.Warn().Err(err).Msg("nothing can be sent over NATS")
+			}
+		})
+	}
+	r.log.Info().Str("address", l.Addr().String()).Msg("serving")
+	return p, nil
+}
+
+// routes are where each account sends.
+func (r *relayRun) routes() []relay.Route {
+	var all []relay.Route
+	for _, k := range r.carriers {
+		route := relay.Route{Platform: k.platform, Account: k.account, Sender: relay.NewIRCSender(k.client, k.config)}
+		if k.platform == channels.IRC {
+			route.Network, route.Account = k.account, k.encoder.account
+		}
+		all = append(all, route)
+	}
+	if c := r.config.Discord; c != nil {
+		tls, err := c.TLS.client()
+		if err == nil {
+			all = append(all, relay.Route{
+				Platform: channels.Discord, Account: c.Account.Name,
+				Sender: relay.NewDiscordSender(discord.FixedToken(string(c.Account.Token)), &relay.DiscordConfig{API: c.API, HTTPClient: httpClient(tls)}),
+			})
+		}
+	}
+	return all
+}
+
+// close ends what the pipeline has opened, in the order in which it is used.
+func (p *pipeline) close(ctx context.Context) error {
+	var errs []error
+	if p.log != nil {
+		errs = append(errs, p.log.Close(ctx))
+	}
+	p.kill()
+	p.serving.Wait()
+	if p.hub != nil {
+		p.hub.Close()
+	}
+	if p.engine != nil {
+		errs = append(errs, p.engine.Close(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
+}
+
+// cursors keeps the cursors of named consumers in the engine.
+type cursors struct{ store *relay.Store }
+
+func (c cursors) Load(ctx context.Context, name string) (relay.Cursor, error) {
+	text, err := c.store.Load(ctx, name)
+	if err != nil || len(text) == 0 {
+		return relay.Cursor{}, err
+	}
+	return relay.ParseCursor(string(text))
+}
+
+func (c cursors) Save(ctx context.Context, name string, at relay.Cursor) error {
+	return c.store.Save(ctx, name, []byte(at.String()))
+}
