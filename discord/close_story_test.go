@@ -79,7 +79,7 @@ func TestCloseCodes(t *testing.T) {
 
 // badStart runs a bot that cannot start and returns why, what was spent, and
 // how often the service was called.
-func badStart(t *testing.T, b discordtest.Bot, cfg *discord.ClientConfig, token string) (error, discordtest.Stats) {
+func badStart(t *testing.T, b discordtest.Bot, cfg *discord.ClientConfig, token string) (discordtest.Stats, error) {
 	t.Helper()
 	var err error
 	var st discordtest.Stats
@@ -104,7 +104,7 @@ func badStart(t *testing.T, b discordtest.Bot, cfg *discord.ClientConfig, token 
 		}
 		st = s.Stats()
 	})
-	return err, st
+	return st, err
 }
 
 func TestBadStart(t *testing.T) {
@@ -143,7 +143,7 @@ func TestBadStart(t *testing.T) {
 		{"session file of another bot", discordtest.Bot{}, discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: other}}, "bot-token", discord.ErrSessionFile, "another bot", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err, st := badStart(t, c.bot, &c.cfg, c.token)
+			st, err := badStart(t, c.bot, &c.cfg, c.token)
 			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), c.token) {
 				t.Errorf("Run: %v\nwant one line that wraps %v and says %q", err, c.is, c.says)
 			}

@@ -74,22 +74,14 @@ func (k *botCarrier) who() string { return k.account }
 // run relays until the Balancer is drained, ctx ends, or Discord turns the bot
 // away.
 func (k *botCarrier) run(ctx context.Context, out sink) error {
-	b := k.client.Balancer()
 	err := k.client.Run(ctx, func(_ context.Context, e balancer.Event) {
-		var acked func()
-		if e.Seq > 0 {
-			shard, seq := e.Shard, e.Seq
-			acked = func() { b.Ack(shard, seq) }
-		}
 		if only := k.only.Load(); only != nil {
 			if d, ok := e.Data.(*discord.Dispatch); ok && !(*only)[d.ChannelID()] {
-				if acked != nil {
-					acked()
-				}
+				e.Ack()
 				return
 			}
 		}
-		out.write(k.encoder, e, acked)
+		out.write(k.encoder, e, e.Ack)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
