@@ -401,7 +401,7 @@ func TestOtherBudgetsPass(t *testing.T) {
 	}
 }
 
-func TestColdStart(t *testing.T) {
+func TestIdentifyColdStart(t *testing.T) {
 	for _, c := range []struct{ shards, concurrency int }{{16, 1}, {144, 16}, {1024, 16}} {
 		t.Run(fmt.Sprintf("%d at %d", c.shards, c.concurrency), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

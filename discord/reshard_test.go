@@ -69,6 +69,9 @@ func TestReshard(t *testing.T) {
 
 // TestReshardMany grows one shard to 1,024 with the budget of a large bot.
 func TestReshardMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand shards take minutes with -race")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(1, 1024))
 		s := newServer(discordtest.Bot{GuildCount: 2000, MaxConcurrency: 16, IdentifyTotal: 3000, RecommendedShards: 1})

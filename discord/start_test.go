@@ -16,6 +16,9 @@ import (
 // more than a twentieth over what that dictates; and again with their sessions,
 // in seconds and without an IDENTIFY.
 func TestColdStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand shards take minutes with -race")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		const shards, keys = 1024, 16
 		dictated := (shards + keys - 1) / keys * 5 * time.Second
