@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,7 +365,7 @@ func TestCrash(t *testing.T) {
 		var mu sync.Mutex
 		got := map[string]int{}
 		run := func() *fleet {
-			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(bool)}}}, func(e balancer.Event) {
+			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(atomic.Bool)}}}, func(e balancer.Event) {
 				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
 					mu.Lock()
 					got[e.ID]++
@@ -383,7 +384,7 @@ func TestCrash(t *testing.T) {
 			}
 		}
 		say(100)
-		*f.Transport().Store().(frozen).stop = true // the crash: nothing is saved from here on
+		f.Transport().Store().(frozen).stop.Store(true) // the crash: nothing is saved from here on
 		say(9)
 		f.stop()
 		say(10)
@@ -409,11 +410,11 @@ func TestCrash(t *testing.T) {
 // frozen is a Store that saves nothing any more once stop is set.
 type frozen struct {
 	discord.Store
-	stop *bool
+	stop *atomic.Bool
 }
 
 func (f frozen) Save(ctx context.Context, name string, data []byte) error {
-	if *f.stop {
+	if f.stop.Load() {
 		return nil
 	}
 	return f.Store.Save(ctx, name, data)
