@@ -219,10 +219,8 @@ func (c *conn) dispatch(e *balancer.Event, p peeked) {
 		c.seq = p.seq
 	}
 	*e = balancer.Event{Seq: p.seq, Size: len(raw), Data: d}
-	if !c.t.cfg.LazyKeys || k.isGuild {
-		d.find()
-	}
 	if !c.t.cfg.LazyKeys {
+		d.find()
 		e.Key, e.ID = balancer.Key(d.guild), k.eventID(d)
 	}
 	if k.isGuild {
@@ -248,10 +246,10 @@ func (c *conn) guildEvent(d *Dispatch) {
 	settled := false
 	switch d.Type {
 	case "GUILD_CREATE":
-		d.Backfill, settled = c.shard.guilds.created(d.guild, len(d.Data) < 1<<10 && isTrue(d.Data, "unavailable"), now,
+		d.Backfill, settled = c.shard.guilds.created(d.GuildID, len(d.Data) < 1<<10 && isTrue(d.Data, "unavailable"), now,
 			func() time.Time { return timeOf(d.Data, "joined_at") })
 	case "GUILD_DELETE":
-		settled = c.shard.guilds.deleted(d.guild, isTrue(d.Data, "unavailable"), now)
+		settled = c.shard.guilds.deleted(d.GuildID(), isTrue(d.Data, "unavailable"), now)
 	}
 	if settled {
 		c.settle(c.shard.guilds.settledNow(now))

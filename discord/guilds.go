@@ -61,25 +61,28 @@ func (g *guilds) partial() bool {
 	return len(g.pending) > 0
 }
 
-// created hears GUILD_CREATE. joined reads when the bot was added; backfill says
-// that the guild was there before, settled that it was the last one awaited.
-func (g *guilds) created(id string, unavailable bool, now time.Time, joined func() time.Time) (backfill, settled bool) {
-	n, err := strconv.ParseUint(id, 10, 64)
-	if err != nil {
-		return false, false
-	}
+// created hears GUILD_CREATE. Its id and joined, when the bot was added, are looked
+// for only if they tell something: the payload is large. backfill says that the
+// guild was there before, settled that it was the last one awaited.
+func (g *guilds) created(id func() string, unavailable bool, now time.Time, joined func() time.Time) (backfill, settled bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, ok := g.pending[n]; ok {
-		g.heardOf(n, now)
-		if unavailable {
-			g.lost(n)
+	if len(g.pending)+len(g.away) > 0 {
+		n, err := strconv.ParseUint(id(), 10, 64)
+		if err != nil {
+			return false, false
 		}
-		return true, len(g.pending) == 0
-	}
-	if _, ok := g.away[n]; ok {
-		delete(g.away, n)
-		return true, false
+		if _, ok := g.pending[n]; ok {
+			g.heardOf(n, now)
+			if unavailable {
+				g.lost(n)
+			}
+			return true, len(g.pending) == 0
+		}
+		if _, ok := g.away[n]; ok {
+			delete(g.away, n)
+			return true, false
+		}
 	}
 	if !g.stored.IsZero() {
 		if at := joined(); !at.IsZero() && at.Before(g.stored.Add(-joinLag)) {
