@@ -29,18 +29,62 @@ func (a *acks) received(seq uint64) {
 	a.mu.Unlock()
 }
 
+// receivedAll is received for every event of a read.
+func (a *acks) receivedAll(es []Event) {
+	a.mu.Lock()
+	for i := range es {
+		a.wait = append(a.wait, ackItem{seq: es[i].Seq})
+	}
+	a.mu.Unlock()
+}
+
+// doneAll is done for events that were handled one after the other.
+func (a *acks) doneAll(es []Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range es {
+		if es[i].Seq != 0 {
+			a.mark(es[i].Seq)
+		}
+	}
+	a.advance()
+}
+
+// acknowledge acknowledges events that were handled.
+func acknowledge(es []Event) {
+	for len(es) > 0 {
+		l, n := es[0].link, 1
+		numbered := es[0].Seq != 0
+		for n < len(es) && es[n].link == l {
+			numbered = numbered || es[n].Seq != 0
+			n++
+		}
+		if l != nil && numbered {
+			l.acks.Load().doneAll(es[:n])
+		}
+		es = es[n:]
+	}
+}
+
 // done notes that seq was handled or dropped on purpose.
 func (a *acks) done(seq uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.mark(seq)
+	a.advance()
+}
+
+// mark notes that seq was handled, and advances past it if it is the next. mu is held.
+func (a *acks) mark(seq uint64) {
 	w := a.wait[a.head:]
-	i := 0
-	if len(w) > 0 && w[0].seq != seq {
-		i = sort.Search(len(w), func(i int) bool { return w[i].seq >= seq })
+	if len(w) > 0 && w[0].seq == seq {
+		a.acked = seq
+		a.head++
+		return
 	}
+	i := sort.Search(len(w), func(i int) bool { return w[i].seq >= seq })
 	if i < len(w) && w[i].seq == seq {
 		w[i].done = true
-		a.advance()
 	}
 }
 

@@ -143,10 +143,11 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 			w, flushed = 0, true
 		}
 	}
+	counted := plain && l.count(es)
 	for i := range es {
 		e := &es[i]
 		e.Shard, e.link, e.at = l.id, l, nano
-		if e.Seq != 0 {
+		if e.Seq != 0 && !counted {
 			if u, ok := e.Data.(Up); ok && !u.Resumed {
 				l.seq = 0
 				l.acks.Store(new(acks)) // a new session counts from the start
@@ -210,6 +211,21 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 		flush()
 	}
 	return taken, false, l.wait(others)
+}
+
+// count notes the numbers of a read at once if it has nothing but events of
+// the session, each with a number higher than the one before.
+func (l *link) count(es []Event) bool {
+	last := l.seq
+	for i := range es {
+		if es[i].Seq <= last || isControl(es[i].Data) {
+			return false
+		}
+		last = es[i].Seq
+	}
+	l.acks.Load().receivedAll(es)
+	l.seq = last
+	return true
 }
 
 // wait blocks while a queue that this read went to has no room.

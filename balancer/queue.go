@@ -53,7 +53,8 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 // appends to an empty queue starts the goroutine that drains it; that one ends
 // when the queue is empty, so an idle queue holds neither goroutine nor memory.
 type queue struct {
-	handle func(*Event)  // calls the Handler and acknowledges
+	handle func(*Event)  // calls the Handler
+	ack    bool          // what was handled is acknowledged, a read or a block at a time
 	start  func(func())  // starts a goroutine that Run waits for
 	starve atomic.Bool   // a reader waits for room: give it back event by event
 	mu     sync.Mutex    // guards all below but cfg; never held while handling or waiting
@@ -248,6 +249,9 @@ func (q *queue) run() {
 				size = 0
 			}
 		}
+		if q.ack {
+			acknowledge(b.ev[:b.n])
+		}
 		b.recycle()
 	}
 }
@@ -316,16 +320,13 @@ type mark struct{ reached func() }
 
 // handle is what a queue does with one event.
 func (b *Balancer) handle(ctx context.Context, h Handler) func(*Event) {
-	ack, reuse := !b.cfg.ManualAck, b.cfg.Reuse
+	reuse := b.cfg.Reuse
 	return func(e *Event) {
 		if m, ok := e.Data.(mark); ok {
 			m.reached()
 			return
 		}
 		h(ctx, *e)
-		if e.Seq != 0 && ack {
-			e.link.handled(e.Seq)
-		}
 		if reuse {
 			if r, ok := e.Data.(Releaser); ok {
 				r.Release()

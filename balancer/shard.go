@@ -67,7 +67,7 @@ func (s *shard) roomFor() bool { return len(s.keys)+s.coming < s.cap }
 // newShard makes a shard that may take keys. mu is held.
 func (b *Balancer) newShard(id ShardID) *shard {
 	s := &shard{b: b, id: id, cap: b.cfg.ChannelsPerShard, since: time.Now(), emptyAt: time.Now(), view: -1}
-	s.q = &queue{cfg: b.cfg.Queue, handle: b.handler, start: b.wg.Go}
+	s.q = &queue{cfg: b.cfg.Queue, handle: b.handler, ack: !b.cfg.ManualAck, start: b.wg.Go}
 	b.shards = append(b.shards, s)
 	if b.placer == nil {
 		b.show(s)

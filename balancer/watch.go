@@ -34,6 +34,9 @@ func (q *queue) direct(es []Event) {
 	for i := range es {
 		q.handle(&es[i])
 	}
+	if q.ack {
+		acknowledge(es)
+	}
 	q.mu.Lock()
 	more := q.head != nil || len(q.gaps) > 0
 	q.drain = more

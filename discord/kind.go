@@ -54,8 +54,18 @@ var kinds = func() map[string]*kind {
 	return m
 }()
 
+var kindMessage, kindPresence, kindTyping = kinds["MESSAGE_CREATE"], kinds["PRESENCE_UPDATE"], kinds["TYPING_START"]
+
 // typeOf returns what is known of a type, without an allocation if it is.
 func typeOf(t []byte) *kind {
+	switch string(t) { // quicker than a map, and nine in ten
+	case "MESSAGE_CREATE":
+		return kindMessage
+	case "PRESENCE_UPDATE":
+		return kindPresence
+	case "TYPING_START":
+		return kindTyping
+	}
 	if k := kinds[string(t)]; k != nil {
 		return k
 	}

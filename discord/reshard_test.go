@@ -146,6 +146,9 @@ func TestResizeWithinResize(t *testing.T) {
 // TestResizeOfLargeBot asks for a number of shards that Discord does not take from
 // a large bot: it is refused although the bot was started with a number given.
 func TestResizeOfLargeBot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("150,001 guilds take minutes with -race")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(discordtest.Bot{GuildCount: 150_001, MaxConcurrency: 64, RecommendedShards: 64, ShardMultiple: 64})
 		defer s.Close()

@@ -162,6 +162,18 @@ func (w *walker) take(b []byte) (whole int) {
 			}
 			continue
 		}
+		if w.n == 0 && len(b) > 4 && b[1] < 127 { // the head of most frames is there as a whole
+			head, size := 2, uint64(b[1])
+			if size == 126 {
+				head, size = 4, uint64(b[2])<<8|uint64(b[3])
+			}
+			op := b[0] & 0x0f
+			w.last, w.left = b[0]&0x80 != 0 && op <= 8, size
+			if b = b[head:]; size == 0 && w.last {
+				whole++
+			}
+			continue
+		}
 		w.need[w.n] = b[0]
 		w.n++
 		b = b[1:]

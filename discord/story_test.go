@@ -142,7 +142,7 @@ func TestLoginFaults(t *testing.T) {
 					}
 					s.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
 				}
-				f.chat(3 * time.Minute)
+				f.chat(100 * time.Second)
 				clean(t, s, f.judge)
 				b := s.Stats().Bots[0]
 				if got := b.Identifies + b.IdentifiesRefused; got != c.identifies || b.Conns != 1 {
