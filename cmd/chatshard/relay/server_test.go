@@ -400,7 +400,8 @@ func TestSharedConsumer(t *testing.T) {
 		got.mu.Lock()
 		n := len(got.times)
 		got.mu.Unlock()
-		if n == h.n {
+		// What one that was killed had been handed comes again, and is acknowledged.
+		if n == h.n && all.acked("team") == uint64(h.n) {
 			break
 		}
 		if time.Now().After(end) {
@@ -423,6 +424,23 @@ func TestSharedConsumer(t *testing.T) {
 		t.Errorf("the cursor is %v, want e1:%d", c, h.n)
 	}
 	t.Logf("%d entries, %d again", h.n, twice)
+}
+
+// acked returns the number up to which a name's readers have acknowledged all.
+func (c *Consumers) acked(name string) uint64 {
+	c.mu.Lock()
+	g := c.groups[name]
+	c.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	low := ^uint64(0)
+	for _, m := range g.members {
+		low = min(low, m.done())
+	}
+	for _, s := range g.left {
+		low = min(low, s.done)
+	}
+	return low
 }
 
 func (l testLine) cursor() Cursor { return Cursor{l.Cursor.Epoch, l.Cursor.Seq} }
