@@ -60,7 +60,7 @@ type handover struct {
 }
 
 func newHandover(from, to *link, dest *shard, overlap time.Duration, route func(Key) *queue) *handover {
-	return &handover{from: from, to: to, dest: dest, overlap: overlap, route: route, twins: twins{keepFor: overlap}}
+	return &handover{from: from, to: to, dest: dest, overlap: overlap, route: route, twins: twins{keepFor: overlap, idsFor: twinFor}}
 }
 
 // source takes an event of the source.
@@ -241,14 +241,14 @@ func (h *handover) release() {
 
 // resumable says that an end may come back late and replay what it missed.
 func (h *handover) resumable() *handover {
-	h.twins.keepFor = twinFor
+	h.twins.keepFor, h.twins.idsFor = resumeFor, resumeFor
 	return h
 }
 
 // silence notes that the sources of a new generation are gone.
 func (h *handover) silence(now time.Time) {
 	h.mu.Lock()
-	h.twins.keepFor = h.overlap
+	h.twins.keepFor, h.twins.idsFor = h.overlap, twinFor
 	h.twins.only(now.Add(-h.overlap))
 	h.mu.Unlock()
 }

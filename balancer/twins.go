@@ -11,6 +11,10 @@ const (
 const (
 	twinFor = 30 * time.Second // how long an ID is remembered
 	twinMax = 1 << 16          // how many are remembered at most
+
+	// resumeFor is how long both are remembered where an end may be away, resume,
+	// and replay what the other one has delivered long since.
+	resumeFor = 10 * time.Minute
 )
 
 // twins remembers what the two ends of a handover delivered, to drop second
@@ -22,9 +26,10 @@ const (
 // may resume and replay, they are kept for longer, until the source goes.
 type twins struct {
 	keepFor time.Duration // how long payloads without ID are remembered
+	idsFor  time.Duration // and IDs
 	keep    bool          // the target is held back: nothing is forgotten until its events are compared
 	seen    map[uint64][2]int32
-	ids     fifo // of IDs, forgotten after twinFor
+	ids     fifo // of IDs, forgotten after idsFor
 	hashes  fifo // of payloads without ID, forgotten after keepFor
 }
 
@@ -92,7 +97,10 @@ func (t *twins) forget(now time.Time) {
 		return
 	}
 	t.only(now.Add(-t.keepFor))
-	for t.ids.len() > 0 && (t.ids.len() > twinMax || now.Sub(t.ids.front().at) > twinFor) {
+	for t.hashes.len() > twinMax {
+		t.drop(t.hashes.pop())
+	}
+	for t.ids.len() > 0 && (t.ids.len() > twinMax || now.Sub(t.ids.front().at) > t.idsFor) {
 		t.drop(t.ids.pop())
 	}
 }
