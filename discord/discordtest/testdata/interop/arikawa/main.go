@@ -1,4 +1,4 @@
-// A bot with arikawa. See ../lines.mjs for what it says and when it ends.
+// Command arikawa is a bot with arikawa. See ../lines.mjs for what it says and when it ends.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// A bot with disgo. See ../lines.mjs for what it says and when it ends.
+// Command disgo is a bot with disgo. See ../lines.mjs for what it says and when it ends.
 package main
 
 import (
