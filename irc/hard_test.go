@@ -104,8 +104,9 @@ func TestStopUnderLoad(t *testing.T) {
 }
 
 func TestReconnectsArePaced(t *testing.T) {
-	story{}.play(t, func(f *fleet) {
-		f.srv.Apply(irctest.Fault{Kind: irctest.Reconnect, For: 10 * time.Millisecond}, irctest.Target{New: true})
+	story{broken: func(srv *irctest.Server) {
+		srv.Apply(irctest.Fault{Kind: irctest.Reconnect, For: 10 * time.Millisecond}, irctest.Target{New: true})
+	}}.play(t, func(f *fleet) {
 		f.Join("forsen")
 		time.Sleep(10 * time.Minute)
 		if s := f.srv.Stats(); s.Dialled < 10 || s.Dialled > 70 {
@@ -118,8 +119,7 @@ func TestReconnectsArePaced(t *testing.T) {
 }
 
 func TestRefusedConnectionsArePaced(t *testing.T) {
-	story{}.play(t, func(f *fleet) {
-		f.srv.Refuse(-1)
+	story{broken: func(srv *irctest.Server) { srv.Refuse(-1) }}.play(t, func(f *fleet) {
 		f.Join("forsen")
 		time.Sleep(10 * time.Minute)
 		if s := f.srv.Stats(); s.Refused < 5 || s.Refused > 40 {
@@ -283,8 +283,9 @@ func TestOversizedLines(t *testing.T) {
 
 func TestInvalidBytes(t *testing.T) {
 	ch := names(3)
-	story{}.play(t, func(f *fleet) {
-		f.srv.Apply(irctest.Fault{Kind: irctest.InvalidUTF8, Rate: 0.5}, irctest.Target{New: true})
+	story{broken: func(srv *irctest.Server) {
+		srv.Apply(irctest.Fault{Kind: irctest.InvalidUTF8, Rate: 0.5}, irctest.Target{New: true})
+	}}.play(t, func(f *fleet) {
 		f.Join(keys(ch...)...)
 		f.members(3, 20*time.Second)
 		f.chat(100, 3*time.Second, ch)

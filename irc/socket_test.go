@@ -120,10 +120,11 @@ func TestInMemory(t *testing.T) {
 		for _, split := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/split=%v", addr, split), func(t *testing.T) {
 				ch := names(10)
-				story{config: c}.play(t, func(f *fleet) {
+				story{config: c, broken: func(srv *irctest.Server) {
 					if split {
-						f.srv.Apply(irctest.Fault{Kind: irctest.SplitLines}, irctest.Target{New: true})
+						srv.Apply(irctest.Fault{Kind: irctest.SplitLines}, irctest.Target{New: true})
 					}
+				}}.play(t, func(f *fleet) {
 					f.Join(keys(ch...)...)
 					f.members(10, 40*time.Second)
 					f.chat(100, 3*time.Second, ch)

@@ -43,6 +43,7 @@ type story struct {
 	config  irc.Config
 	fleet   balancer.Config
 	hook    func(f *fleet, e balancer.Event)
+	broken  func(srv *irctest.Server) // faults that are there before the first dial
 }
 
 // play runs a story in a bubble and stops the fleet.
@@ -71,6 +72,9 @@ func (s story) run(t *testing.T, tell func(f *fleet)) {
 	}
 	if s.hook != nil {
 		f.hook = func(e balancer.Event) { s.hook(f, e) }
+	}
+	if s.broken != nil {
+		s.broken(f.srv)
 	}
 	f.judge = f.srv.Judge()
 	var account *irc.Account
