@@ -128,6 +128,7 @@ func TestEveryCloseCode(t *testing.T) {
 					d.resume(c)
 					c = d
 				} else {
+					c.await(opHello, "") // this one is past the fault
 					s.Inject(Fault{Kind: CloseWith, At: at, Code: code, Times: 1}, Target{})
 					c.drop()
 					c = dial(t, s, "")
