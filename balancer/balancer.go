@@ -73,16 +73,15 @@ type Balancer struct {
 	cfg    Config
 	log    zerolog.Logger
 
-	ctx      context.Context // of Run; ends everything
-	handler  func(*Event)
-	wg       sync.WaitGroup
-	wake     chan struct{} // there is something for the loop
-	joinUp   chan struct{} // there is something for the joiner
-	active   atomic.Int32  // readers have handled since the watcher looked
-	handling handling      // readers that are handling now
-	watchUp  chan struct{} // there is something for the watcher
-	law      atomic.Pointer[law]
-	ended    chan struct{} // closed when Run returns
+	ctx     context.Context // of Run; ends everything
+	handler func(*Event)
+	wg      sync.WaitGroup
+	wake    chan struct{} // there is something for the loop
+	joinUp  chan struct{} // there is something for the joiner
+	active  atomic.Int32  // readers have handled since the watcher looked
+	watchUp chan struct{} // there is something for the watcher
+	law     atomic.Pointer[law]
+	ended   chan struct{} // closed when Run returns
 
 	notesMu sync.Mutex
 	notes   []note // what readers tell the loop; guarded by notesMu
@@ -102,6 +101,7 @@ type Balancer struct {
 	asked   int // shards asked for
 	resized bool
 	movers  map[*entry]struct{} // keys that a handover moves
+	watched int                 // shards[watched] is what the watcher looks at next
 	shards  []*shard            // by index under free placement; all generations under fixed
 	open    []*shard            // those that may take keys, in the order of views
 	views   []ShardView

@@ -19,8 +19,7 @@ type link struct {
 	conn    Conn
 	id      ShardID
 	special atomic.Bool          // gates, gaps or tallies are not empty: the event path looks at them
-	busy    atomic.Int64         // since when the reader is in the Handler, Unix nanoseconds; 0: it is not
-	keeper  *keeper              // whom the reader reads for; read by the watcher while busy
+	keeper  *keeper              // whom the reader reads for; the watcher reads it while the reader is in the Handler
 	lastAt  time.Time            // of the reader
 	elder   atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
 	seenMu  sync.Mutex           // guards seen, which a handover to another connection asks too

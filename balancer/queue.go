@@ -53,12 +53,12 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 // appends to an empty queue starts the goroutine that drains it; that one ends
 // when the queue is empty, so an idle queue holds neither goroutine nor memory.
 type queue struct {
+	state  atomic.Uint64 // who drains, and whether there is something for it: see watch.go
 	handle func(*Event)  // calls the Handler
 	ack    bool          // what was handled is acknowledged, a read or a block at a time
-	start  func(func())  // starts a goroutine that Run waits for
 	starve atomic.Bool   // a reader waits for room: give it back event by event
+	start  func(func())  // starts a goroutine that Run waits for
 	mu     sync.Mutex    // guards all below but cfg; never held while handling or waiting
-	drain  bool          // the draining goroutine is there
 	head   *block        // what waits, oldest first
 	tail   *block        // the last one, which has room or is full
 	gaps   map[Key]*Gap  // what DropOldest dropped since the drainer last looked
@@ -111,8 +111,7 @@ func (q *queue) added() {
 	if q.bytes > q.cfg.Bytes && q.cfg.WhenFull == DropOldest {
 		q.dropOldest()
 	}
-	begin := !q.drain
-	q.drain = true
+	begin := q.state.Or(draining|more)&draining == 0
 	q.mu.Unlock()
 	if begin {
 		q.start(q.run)
@@ -155,6 +154,7 @@ func (q *queue) drop(e *Event) {
 		q.gaps = make(map[Key]*Gap)
 	}
 	q.dropped(e)
+	q.state.Or(more)
 }
 
 // dropped counts an event that is dropped. mu is held.
@@ -223,7 +223,7 @@ func (q *queue) run() {
 		q.release(size)
 		b, gaps := q.head, q.gaps
 		if b == nil && len(gaps) == 0 {
-			q.drain = false
+			q.state.Store(0)
 			q.mu.Unlock()
 			return
 		}

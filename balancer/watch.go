@@ -2,60 +2,54 @@ package balancer
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
 // A reader that finds its queue empty hands what it has read to the Handler
 // itself: waking another goroutine for a line or two costs more than all else
 // that is done for them. So that a Handler that takes long holds up nothing, the
-// watcher looks at every reader that is handling, and has another goroutine
+// watcher looks at the readers that are handling, and has another goroutine
 // read on when one has been at it for longer than watchEvery. The first one ends
 // when its Handler has returned.
 
 const (
 	watchEvery = 20 * time.Millisecond
 	watchIdle  = 50 // ticks without anything handled, after which the watcher sleeps
+
+	// To look at a shard costs more than a quiet one receives in a tick. Of very
+	// many each is looked at once in watchTurn ticks.
+	watchMin  = 64
+	watchTurn = 16
 )
 
-// claim makes the caller the one that drains, if nobody is.
-func (q *queue) claim() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.drain {
-		return false
-	}
-	q.drain = true
-	return true
+// The state of a queue is 0 while it is empty and nobody drains it. A reader
+// that drains it notes which link it is of and since when, so that to claim the
+// queue, to be seen by the watcher and to give both up is one step each.
+const (
+	draining  = 1 << 0 // by a goroutine, or by a reader if there is a time
+	more      = 1 << 1 // something waits, or gaps are to be said
+	nthShift  = 2      // link.nth, as far as it fits
+	nthMask   = 1<<11 - 1
+	timeShift = 13 // Unix nanoseconds / 1024
+)
+
+func readerState(l *link, now int64) uint64 {
+	return uint64(now)>>10<<timeShift | uint64(l.nth&nthMask)<<nthShift | draining
 }
 
-// direct hands events to the Handler. The queue was claimed and is empty.
-func (q *queue) direct(es []Event) {
-	for i := range es {
-		q.handle(&es[i])
-	}
-	if q.ack {
-		acknowledge(es)
-	}
-	q.mu.Lock()
-	more := q.head != nil || len(q.gaps) > 0
-	q.drain = more
-	q.mu.Unlock()
-	if more {
-		q.start(q.run)
-	}
-}
-
-// direct is queue.direct under the eyes of the watcher, if the queue is empty.
+// direct hands events to the Handler under the eyes of the watcher, if the queue
+// is empty and nobody else drains it.
 // moved says that another goroutine reads on: the caller must touch nothing of
 // the reader's any more.
 func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
-	if !l.q.claim() {
+	q, claimed := l.q, readerState(l, now)
+	if q.state.Load() != 0 {
 		return false, false
 	}
 	l.keeper = k
-	l.b.handling.add(l.id, 1)
-	l.busy.Store(now)
+	if !q.state.CompareAndSwap(0, claimed) {
+		return false, false
+	}
 	if l.b.active.Load() == 0 {
 		l.b.active.Store(1)
 		select {
@@ -63,31 +57,34 @@ func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 		default:
 		}
 	}
-	l.q.direct(es)
-	if !l.busy.CompareAndSwap(now, 0) {
-		return true, true
+	for i := range es {
+		q.handle(&es[i])
 	}
-	l.b.handling.add(l.id, -1)
-	return true, false
+	if q.ack {
+		acknowledge(es)
+	}
+	if q.state.CompareAndSwap(claimed, 0) {
+		return true, false
+	}
+	return true, q.giveUp(claimed)
 }
 
-// handling counts the readers that are handling. To look at each of them would
-// cost the watcher more than all that many quiet connections receive. There are
-// several counters, so that readers of a large machine do not wait for one.
-type handling [16]struct {
-	n atomic.Int64
-	_ [56]byte // a cache line each
-}
-
-func (h *handling) add(id ShardID, n int64) { h[uint(id.Index)%uint(len(h))].n.Add(n) }
-
-func (h *handling) any() bool {
-	for i := range h {
-		if h[i].n.Load() > 0 {
-			return true
+// giveUp ends the draining of a reader to which something happened meanwhile. It
+// reports whether another goroutine reads on.
+func (q *queue) giveUp(claimed uint64) (moved bool) {
+	for {
+		s := q.state.Load()
+		moved = s&^more != claimed
+		switch {
+		case s&more == 0:
+			if q.state.CompareAndSwap(s, 0) {
+				return moved
+			}
+		case q.state.CompareAndSwap(s, draining|more):
+			q.start(q.run)
+			return moved
 		}
 	}
-	return false
 }
 
 // watch has another goroutine read on where a Handler takes long. It sleeps
@@ -112,35 +109,43 @@ func (b *Balancer) watch(ctx context.Context) {
 				tick.Reset(watchEvery)
 				idle = 0
 			}
-			if b.handling.any() {
-				b.takeOver(now.Add(-watchEvery).UnixNano())
-				idle = 0
-			}
+			b.takeOver(now.Add(-watchEvery).UnixNano())
 		}
 	}
 }
 
-// takeOver has another goroutine read for each link whose reader has been
-// handling since before then.
+// takeOver has another goroutine read for each shard, of those whose turn it is,
+// whose reader has been handling since before then.
 func (b *Balancer) takeOver(then int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, s := range b.shards {
-		if s.link != nil {
-			s.link.lend(then)
+	for range min(len(b.shards), max(watchMin, len(b.shards)/watchTurn)) {
+		if b.watched++; b.watched >= len(b.shards) {
+			b.watched = 0
 		}
-		for _, l := range s.olds {
-			l.lend(then)
-		}
+		b.shards[b.watched].lend(then)
 	}
 }
 
-// lend has another goroutine read on if the reader has been handling since
-// before then.
-func (l *link) lend(then int64) {
-	since := l.busy.Load()
-	if since > 0 && since < then && l.busy.CompareAndSwap(since, 0) {
-		l.b.handling.add(l.id, -1)
+// lend has another goroutine read on if a reader of the shard's has been handling
+// since before then. mu is held.
+func (s *shard) lend(then int64) {
+	state := s.q.state.Load()
+	since := state >> timeShift
+	if since == 0 || since >= uint64(then)>>10 {
+		return
+	}
+	for _, l := range s.olds {
+		l.lend(state)
+	}
+	if s.link != nil {
+		s.link.lend(state)
+	}
+}
+
+// lend has another goroutine read on if it is this link's reader that is handling.
+func (l *link) lend(state uint64) {
+	if state>>nthShift&nthMask == uint64(l.nth&nthMask) && l.q.state.CompareAndSwap(state, state&(draining|more)) {
 		l.b.wg.Go(l.keeper.keep)
 	}
 }
