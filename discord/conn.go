@@ -95,11 +95,10 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 // note keeps the ID of an event, which says when the service made it.
 func (c *conn) note(e *balancer.Event) {
 	d, ok := e.Data.(*Dispatch)
-	if !ok {
+	if !ok || !d.known().unique {
 		return
 	}
-	d.find()
-	if d.known().unique && len(d.id) <= len(c.last) {
+	if d.find(); len(d.id) <= len(c.last) {
 		c.lastLen = uint8(copy(c.last[:], d.id))
 	}
 }
