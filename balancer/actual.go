@@ -18,18 +18,14 @@ func (b *Balancer) up(l *link, d Up, now time.Time) {
 		gap, from = !d.Resumed, d.Since
 	}
 	h := s.takeover
-	var bereft []*handover // takeovers whose source this shard is
 	w := b.law.Load()
-	if w != nil && !d.Resumed && s.id.Gen == w.gen-1 && !s.lastSent.IsZero() {
-		bereft = w.takes
-	}
+	bereft := w != nil && !d.Resumed && s.id.Gen == w.gen-1 && !s.lastSent.IsZero()
 	if h != nil && w != nil && !w.alone && !d.Resumed && (h.at() == hold || h.at() == both) {
 		b.takeOverAgain(s)
 	}
 	b.mu.Unlock()
-	for _, h := range bereft {
-		// What the session that is gone did not deliver comes before what this one will.
-		h.instead(func(k Key) bool { return w.place(k, s.id.Count) == s.id.Index })
+	if bereft {
+		b.bereft(s, w, now)
 	}
 	if h != nil && h.at() <= hold {
 		gap = false // the generation before it still delivers

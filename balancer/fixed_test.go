@@ -70,8 +70,8 @@ func TestReshardOverALostSession(t *testing.T) {
 	ks := append(keys(20), "")
 	lost := &balancer.ConnError{Err: errors.New("4007 invalid seq"), Retry: balancer.Fresh}
 	cfg := balancertest.Config{Replay: 1000, Latency: func(i int) time.Duration { return time.Duration(i%3) * 100 * time.Millisecond }}
-	for try := range 40 {
-		wait, conn := try/5, try%5
+	for try := range 80 {
+		wait, conn := try/5%8, try%5
 		play(t, cfg, balancer.Config{InitialShardCount: 2, MaxShardCount: 8}, true, func(f *fleet) {
 			time.Sleep(time.Second)
 			f.chat(20, 50*time.Millisecond, ks)
@@ -79,8 +79,11 @@ func TestReshardOverALostSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.chat(10+5*wait, 50*time.Millisecond, ks)
-			if conn >= 2 {
+			switch {
+			case conn >= 2:
 				f.net.HalfOpen(0, 2*time.Second) // the old generation lags behind
+			case try >= 40:
+				f.net.HalfOpen(2+wait%3, 2*time.Second) // a shard of the new one does
 			}
 			f.net.DropWith(conn, lost)
 			f.chat(200, 50*time.Millisecond, ks)

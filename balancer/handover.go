@@ -40,9 +40,10 @@ type handover struct {
 	mu          sync.Mutex // guards all below; never held while waiting or calling out
 	phase       phase
 	twins       twins
-	held        []Event // of the target, while remember and hold last
-	parked      []Event // of the target, while park lasts
-	marks       int     // queues that are not drained yet, while park lasts
+	held        []Event         // of the target, while remember and hold last
+	bereft      map[int][]Event // of sources that have lost their session, by index: see bereft.go
+	parked      []Event         // of the target, while park lasts
+	marks       int             // queues that are not drained yet, while park lasts
 	askedAt     time.Time
 	confirmedAt time.Time
 	gapFrom     time.Time // when the source was lost before the target was confirmed
@@ -71,7 +72,9 @@ func (h *handover) source(e *Event, now time.Time) {
 		e.link.handled(e.Seq)
 		return
 	}
-	h.pass(fromSource, e, now)
+	if !h.withhold(e) {
+		h.pass(fromSource, e, now)
+	}
 }
 
 // target takes an event of the target.
@@ -259,6 +262,7 @@ func (h *handover) silence(now time.Time) {
 func (h *handover) finish(queues []*queue, done func()) {
 	h.mu.Lock()
 	h.open()
+	h.allGoOn()
 	h.phase = park
 	h.onDone = done
 	h.marks = 1
@@ -307,6 +311,7 @@ func (h *handover) abort() {
 func (h *handover) endAbort() {
 	h.mu.Lock()
 	h.letIn()
+	h.allGoOn()
 	h.mu.Unlock()
 }
 
