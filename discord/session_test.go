@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func TestCorruptSessions(t *testing.T) {
 	for what, change := range map[string]func(*session){
 		"no id":     func(s *session) { s.App = "bot" },
 		"shard":     func(s *session) { s.Shard = 4 },
-		"count":     func(s *session) { s.Count = 1 << 40 },
+		"count":     func(s *session) { s.Count = math.MaxInt32 },
 		"no state":  func(s *session) { s.Session = "" },
 		"long":      func(s *session) { s.Session = strings.Repeat("s3cret", 100) },
 		"address":   func(s *session) { s.URL = "https://evil" },

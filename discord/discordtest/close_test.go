@@ -35,7 +35,7 @@ func TestCloseCodes(t *testing.T) {
 		{"shard out of range", Bot{}, "", []func(*client){hello, say(identify, "bot-token", 1, 2, 2)}, 4010, BadShard},
 		{"no multiple", Bot{ShardMultiple: 16}, "", []func(*client){hello, say(identify, "bot-token", 1, 0, 4)}, 4010, BadShard},
 		{"too many guilds", Bot{MaxGuildsPerShard: 9}, "", []func(*client){hello, say(`{"op":2,"d":{"token":"bot-token","intents":1}}`)}, 4011, NeedsSharding},
-		{"unknown intents", Bot{}, "", []func(*client){hello, say(identify, "bot-token", 1<<40, 0, 1)}, 4013, BadIntents},
+		{"unknown intents", Bot{}, "", []func(*client){hello, say(identify, "bot-token", int64(1)<<40, 0, 1)}, 4013, BadIntents},
 		{"no intents", Bot{}, "", []func(*client){hello, say(`{"op":2,"d":{"token":"bot-token"}}`)}, 4013, BadIntents},
 		{"disallowed intents", Bot{NoPrivileged: true}, "", []func(*client){hello, say(identify, "bot-token", IntentMessageContent, 0, 1)}, 4014, DisallowedIntents},
 		{"old version", Bot{}, "v=8", nil, 4012, BadVersion},

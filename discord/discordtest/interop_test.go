@@ -76,7 +76,7 @@ type station struct {
 // appID is the application's id, of which tokens begin with a form.
 const appID = 261_000_000_000_000_000
 
-var token = base64.RawStdEncoding.EncodeToString([]byte(strconv.Itoa(appID))) + ".interop.test"
+var token = base64.RawStdEncoding.EncodeToString([]byte(strconv.FormatInt(appID, 10))) + ".interop.test"
 
 // guest is a client that others wrote. It says a line for whatever happens:
 //
