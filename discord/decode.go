@@ -20,10 +20,7 @@ func (e *DecodeError) Error() string {
 
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-var (
-	errNoData = errors.New("the event has no data")
-	errNoText = errors.New("not a string")
-)
+var errNoData = errors.New("the event has no data")
 
 // Decode unmarshals the event's data into what into points to: one of this
 // package's types, or a struct of discordgo, disgo or the caller's own. It is as

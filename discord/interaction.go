@@ -36,15 +36,3 @@ func (i *Interaction) Sender() *User {
 	}
 	return i.User
 }
-
-// UnmarshalJSON takes a string or null.
-func (s *Secret) UnmarshalJSON(b []byte) error {
-	var text string
-	if err := json.Unmarshal(b, &text); err != nil {
-		return errNoText // the decoder's own error would show what it read
-	}
-	if string(b) != "null" {
-		*s = NewSecret(text)
-	}
-	return nil
-}

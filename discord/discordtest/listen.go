@@ -131,7 +131,7 @@ func (c *conn) secure() bool {
 		return false
 	}
 	c.raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	t := tls.Server(c.raw, c.s.certs.config(c.s.cfg.Hosts))
+	t := tls.Server(c.raw, c.s.certs.Config())
 	if err := t.Handshake(); err != nil {
 		c.s.cfg.Logger.Debug().Err(err).Int("conn", c.id).Msg("no TLS")
 		return false

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
 )
 
 // Server is a fake Discord: a gateway and some REST. Make one with [New],
@@ -32,7 +34,7 @@ type Server struct {
 
 	stats stats
 	viol  violations
-	certs certs
+	certs wire.Certs
 	chaos chaos
 	rnd   random
 }
@@ -47,6 +49,7 @@ func New(cfg *Config) *Server {
 		unsettled: make(map[*conn]struct{}),
 		guilds:    make(map[uint64]*guild),
 	}
+	s.certs.Hosts = certHosts(s.cfg.Hosts)
 	s.rnd.r = rand.New(rand.NewPCG(s.cfg.Seed, 0x646973))
 	s.guilds[0] = newGuild(0, s.cfg.Seed) // direct messages
 	for i, b := range s.cfg.Bots {

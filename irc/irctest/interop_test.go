@@ -3,7 +3,6 @@ package irctest
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -231,10 +230,8 @@ func absent(t *testing.T, what string) {
 // authority writes the certificate that a client has to trust to a file.
 func authority(t *testing.T, s *Server) string {
 	t.Helper()
-	s.CertPool()
 	file := filepath.Join(t.TempDir(), "authority.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.certs.authority.Raw})
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := os.WriteFile(file, s.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file

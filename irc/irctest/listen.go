@@ -129,7 +129,9 @@ func (s *Server) serve(c *conn, secure, web bool) {
 	var nc net.Conn = c.raw
 	c.raw.SetDeadline(time.Now().Add(30 * time.Second)) // for the handshakes
 	if secure {
-		t := tls.Server(nc, s.certs.config(s.cfg.Hosts))
+		cfg := s.certs.Config()
+		cfg.ClientAuth = tls.RequestClientCert // for SASL EXTERNAL
+		t := tls.Server(nc, cfg)
 		if err := t.Handshake(); err != nil {
 			s.cfg.Logger.Debug().Err(err).Int("conn", c.id).Msg("no TLS")
 			return

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer/balancertest/wire"
 )
 
 // Server is a fake chat server. Make one with [NewTwitch] or [NewIRC], connect
@@ -36,7 +38,7 @@ type Server struct {
 
 	stats stats
 	viol  violations
-	certs certs
+	certs wire.Certs
 	chaos chaos
 	rnd   random
 }
@@ -87,6 +89,7 @@ func newServer(cfg Config) *Server {
 		revoked:  make(map[string]bool),
 		renamed:  make(map[string]bool),
 	}
+	s.certs.Hosts = certHosts(cfg.Hosts)
 	s.rnd.r = rand.New(rand.NewPCG(cfg.Seed, 0x697263))
 	return s
 }
