@@ -41,7 +41,7 @@ func (s *spool) String() string {
 // until waits for a condition of something that has a clock of its own.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
