@@ -136,7 +136,7 @@ func (c *speaker) send(lines ...string) {
 // until reads up to a line that contains part.
 func (c *speaker) until(part string) {
 	c.t.Helper()
-	c.nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.nc.SetReadDeadline(time.Now().Add(time.Minute))
 	var seen []string
 	for {
 		l, err := c.br.ReadString('\n')

@@ -190,7 +190,7 @@ func TestRunDiscordBadInput(t *testing.T) {
 				c.before(t, s, file)
 			}
 			left := s.Stats().Bot("").Remaining
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			var out, errs spool
 			code := run(ctx, []string{"run", "-c", file}, nil, &out, &errs)

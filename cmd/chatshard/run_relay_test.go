@@ -31,7 +31,7 @@ func freeAddr(t *testing.T) string {
 // enough, and returns them with the last cursor.
 func reads(t *testing.T, addr, after string, ok func([]envelope) bool) ([]envelope, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	url := "http://" + addr + "/v1/stream?platform=discord&kind=message"
 	if after != "" {

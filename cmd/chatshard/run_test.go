@@ -84,7 +84,7 @@ func (p *process) end(t *testing.T) int {
 	case code := <-p.code:
 		p.code <- code
 		return code
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("does not end:\n%s", &p.stderr)
 		return 0
 	}

@@ -49,7 +49,7 @@ func TestSimulateTwitch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(nc, "CAP REQ :twitch.tv/tags twitch.tv/commands\r\nPASS oauth:%s\r\nNICK bot\r\nJOIN #nosuch\r\nJOIN #forsen\r\n", goodToken)
 	r := bufio.NewScanner(nc)
 	for r.Scan() && !strings.Contains(r.Text(), "PRIVMSG #forsen") {
@@ -73,7 +73,7 @@ func TestSimulateIRC(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprint(nc, "NICK bot\r\nUSER bot 0 * :bot\r\nJOIN #channel1\r\n")
 	r := bufio.NewScanner(nc)
 	for r.Scan() && !strings.Contains(r.Text(), "PRIVMSG #channel1") {

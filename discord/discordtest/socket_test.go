@@ -44,7 +44,7 @@ func TestSockets(t *testing.T) {
 					t.Fatalf("%s: %v", url, err)
 				}
 				c := &client{t: t, s: s, ws: ws, mode: "zlib-stream"}
-				ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+				ws.SetReadDeadline(time.Now().Add(time.Minute))
 				t.Cleanup(c.drop)
 				return c
 			}

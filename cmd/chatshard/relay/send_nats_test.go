@@ -57,7 +57,7 @@ func TestServeNATS(t *testing.T) {
 	}
 	await := func(ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+		for deadline := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("waited for too long")
 			}
