@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/gzip"
 	"github.com/nats-io/nats.go"
 )
 
 // Headers of what is not stored as it is: a body that was compressed, and one
 // of several messages that are one entry.
 const (
-	headerEncoding = "Chatshard-Encoding" // s2
+	headerEncoding = "Chatshard-Encoding" // gzip, which every language reads
 	headerPart     = "Chatshard-Part"     // "2/3"
 	headerExpect   = "Nats-Expected-Last-Sequence"
 )
@@ -33,7 +34,7 @@ type item struct {
 	entry  *Entry
 	name   string   // of its subject
 	parts  [][]byte // as stored; none for a copy
-	s2     bool
+	gzip   bool
 	hash   uint64
 	serial uint64 // what tells it from all others
 	copy   bool   // the same ID was appended before
@@ -63,8 +64,8 @@ func (l *NATSLog) item(e *Entry, done Done) (item, error) {
 	it := item{entry: e, name: l.names.of(e.Subject), done: done}
 	body := e.Body
 	if len(body) > compressOver {
-		if small := s2.Encode(nil, body); len(small) < len(body) {
-			body, it.s2 = small, true
+		if small := compressed(body); len(small) < len(body) {
+			body, it.gzip = small, true
 		}
 	}
 	limit := partOver
@@ -77,6 +78,34 @@ func (l *NATSLog) item(e *Entry, done Done) (item, error) {
 	}
 	it.parts = append(it.parts, body)
 	return it, nil
+}
+
+var gzips = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for a wrong level only
+	return w
+}}
+
+func compressed(body []byte) []byte {
+	var out bytes.Buffer
+	w := gzips.Get().(*gzip.Writer)
+	w.Reset(&out)
+	_, _ = w.Write(body) // into memory
+	_ = w.Close()
+	w.Reset(io.Discard) // so that it does not keep it
+	gzips.Put(w)
+	return out.Bytes()
+}
+
+func inflated(data []byte, most int) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err == nil && len(body) > most {
+		err = ErrTooLarge
+	}
+	return body, err
 }
 
 // names are the names of subjects, made once. Safe for concurrent use. When
@@ -113,12 +142,12 @@ func (s Subject) long() bool {
 
 // header returns the header of a part; nil if it needs none.
 func (it *item) header(part int) nats.Header {
-	if !it.s2 && len(it.parts) == 1 {
+	if !it.gzip && len(it.parts) == 1 {
 		return nil
 	}
 	h := nats.Header{}
-	if it.s2 {
-		h[headerEncoding] = []string{"s2"}
+	if it.gzip {
+		h[headerEncoding] = []string{"gzip"}
 	}
 	if len(it.parts) > 1 {
 		h[headerPart] = []string{strconv.Itoa(part+1) + "/" + strconv.Itoa(len(it.parts))}
@@ -195,12 +224,9 @@ func (a *assembly) add(m *stored, max int) ([]byte, error) {
 		delete(a.open, m.name)
 	}
 	if e := m.header[headerEncoding]; len(e) > 0 {
-		size, err := s2.DecodedLen(body)
-		if e[0] != "s2" || err != nil || size > 2*max {
-			return nil, fmt.Errorf("%w: number %d: encoding %.20q", errBody, m.seq, e[0])
-		}
-		if body, err = s2.Decode(nil, body); err != nil {
-			return nil, fmt.Errorf("%w: number %d: %w", errBody, m.seq, err)
+		var err error
+		if body, err = inflated(body, 2*max); e[0] != "gzip" || err != nil {
+			return nil, fmt.Errorf("%w: number %d: encoding %.20q: %v", errBody, m.seq, e[0], err)
 		}
 	}
 	return body, nil
