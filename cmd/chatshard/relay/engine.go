@@ -30,15 +30,16 @@ type EngineConfig struct {
 	SyncEvery  time.Duration // fsync of what was written; default 10 s
 
 	// Listen is an address at which the embedded engine takes NATS clients;
-	// "" for none, a missing host is 127.0.0.1. It needs Token, or User and
-	// Password.
+	// "" for none, a missing host is 127.0.0.1. Those with Token may read the
+	// stream EV and ask for messages to be sent, and no more; those with User
+	// and Password may everything. There has to be one of the two.
 	Listen string
 
 	URL       string // of NATS servers, separated by commas
 	CredsFile string
 	TLS       *tls.Config
 
-	User, Password, Token string // of clients: those of Listen, ours with URL
+	User, Password, Token string // of who connects to Listen, or ours with URL
 
 	Within time.Duration // how long the start may take; default 15 s
 	Logger zerolog.Logger
@@ -50,6 +51,7 @@ type Engine struct {
 	cfg  EngineConfig
 	log  zerolog.Logger
 	lock *os.File   // on the directory; nil with URL
+	auth *access    // nil with URL
 	conn *nats.Conn // survives restarts
 
 	mu      sync.Mutex     // guards the fields below
@@ -75,6 +77,7 @@ func StartEngine(ctx context.Context, cfg *EngineConfig) (*Engine, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.Within)
 	defer cancel()
 	if e.cfg.URL == "" {
+		e.auth = newAccess(&e.cfg)
 		if err := e.prepare(); err != nil {
 			return nil, err
 		}
@@ -86,6 +89,9 @@ func StartEngine(ctx context.Context, cfg *EngineConfig) (*Engine, error) {
 	var err error
 	if e.conn, err = e.dial("chatshard", true); err == nil {
 		err = e.answers(ctx)
+	}
+	if err == nil && e.Embedded() {
+		err = serveConsumers(e.conn)
 	}
 	if err != nil {
 		if e.conn != nil {

@@ -27,7 +27,9 @@ func (e *Engine) dial(name string, reconnect bool) (*nats.Conn, error) {
 	} else {
 		opts = append(opts, nats.NoReconnect())
 	}
-	if e.cfg.Token != "" {
+	if e.Embedded() {
+		opts = append(opts, nats.UserInfo("", e.auth.secret))
+	} else if e.cfg.Token != "" {
 		opts = append(opts, nats.Token(e.cfg.Token))
 	} else if e.cfg.User != "" {
 		opts = append(opts, nats.UserInfo(e.cfg.User, e.cfg.Password))

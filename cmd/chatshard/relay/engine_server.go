@@ -115,7 +115,7 @@ func (e *Engine) startServer(ctx context.Context) error {
 		JetStreamMaxMemory: e.cfg.MaxMemory, JetStreamMaxStore: e.cfg.MaxStore,
 		JetStreamLimits: server.JSLimitOpts{DefaultMaxConsumers: -1},
 		SyncAlways:      e.cfg.SyncAlways, SyncInterval: cmp.Or(e.cfg.SyncEvery, 10*time.Second),
-		Username: e.cfg.User, Password: e.cfg.Password, Authorization: e.cfg.Token,
+		CustomClientAuthentication: e.auth,
 	}
 	if e.cfg.Listen != "" {
 		host, port, err := net.SplitHostPort(e.cfg.Listen)
@@ -162,6 +162,10 @@ func (e *Engine) startServer(ctx context.Context) error {
 			return err
 		}
 		return &EngineError{e.String(), errors.New(*fatal), ""}
+	}
+	if err := e.auth.open(srv); err != nil {
+		srv.Shutdown()
+		return &EngineError{e.String(), err, ""}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -114,7 +114,7 @@ func OpenNATSLog(ctx context.Context, e *Engine, cfg *NATSLogConfig) (*NATSLog, 
 		l.cfg = *cfg
 	}
 	c := &l.cfg
-	c.Stream = cmp.Or(c.Stream, "EV")
+	c.Stream = cmp.Or(c.Stream, defaultStream)
 	c.MaxAge = cmp.Or(c.MaxAge, 24*time.Hour)
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	c.Dedup = cmp.Or(c.Dedup, 30*time.Second)

@@ -34,8 +34,8 @@ func BenchmarkAppend(b *testing.B) {
 	}{
 		{"embedded", func(b *testing.B) *Engine { return newEngine(b, EngineConfig{}) }},
 		{"url", func(b *testing.B) *Engine {
-			far := newEngine(b, EngineConfig{Listen: "127.0.0.1:0", Token: "x"})
-			return newEngine(b, EngineConfig{URL: "nats://" + far.Addr(), Token: "x"})
+			far := newEngine(b, EngineConfig{Listen: "127.0.0.1:0", User: "u", Password: "x"})
+			return newEngine(b, EngineConfig{URL: "nats://" + far.Addr(), User: "u", Password: "x"})
 		}},
 	}
 	for _, e := range engines {

@@ -102,14 +102,14 @@ func (p *proxy) set(down, mute bool) {
 
 // outside runs an engine that another process could be.
 func outside(t *testing.T) *Engine {
-	return newEngine(t, EngineConfig{Listen: "127.0.0.1:0", Token: "secret"})
+	return newEngine(t, EngineConfig{Listen: "127.0.0.1:0", User: "relay", Password: "secret"})
 }
 
 func TestNATSLogCutOff(t *testing.T) {
 	for _, mute := range []bool{false, true} {
 		t.Run(fmt.Sprintf("mute=%v", mute), func(t *testing.T) {
 			p := newProxy(t, outside(t).Addr())
-			e := newEngine(t, EngineConfig{URL: "nats://" + p.l.Addr().String(), Token: "secret"})
+			e := newEngine(t, EngineConfig{URL: "nats://" + p.l.Addr().String(), User: "relay", Password: "secret"})
 			l := openLog(t, e, NATSLogConfig{AckWait: time.Second})
 			o := startLoad(t, l, 3*time.Millisecond)
 			for range 3 {
@@ -130,7 +130,7 @@ func TestNATSLogCutOff(t *testing.T) {
 // The server that another process runs is killed and comes back.
 func TestNATSLogServerKilled(t *testing.T) {
 	far := outside(t)
-	e := newEngine(t, EngineConfig{URL: "nats://" + far.Addr(), Token: "secret"})
+	e := newEngine(t, EngineConfig{URL: "nats://" + far.Addr(), User: "relay", Password: "secret"})
 	l := openLog(t, e, NATSLogConfig{AckWait: time.Second})
 	o := startLoad(t, l, 3*time.Millisecond)
 	for range 3 {
@@ -147,7 +147,7 @@ func TestNATSLogServerKilled(t *testing.T) {
 
 func TestNATSLogOverflow(t *testing.T) {
 	p := newProxy(t, outside(t).Addr())
-	e := newEngine(t, EngineConfig{URL: "nats://" + p.l.Addr().String(), Token: "secret"})
+	e := newEngine(t, EngineConfig{URL: "nats://" + p.l.Addr().String(), User: "relay", Password: "secret"})
 	var lost []Lost
 	gap := newLedger()
 	l := openLog(t, e, NATSLogConfig{AckWait: time.Second, Buffer: 256 << 10, Dropped: func(o Lost) []Pending {

@@ -37,6 +37,7 @@ func (l *NATSLog) streamConfig() jetstream.StreamConfig {
 		// Direct reads may be answered by who does not know the newest yet.
 		AllowDirect: false,
 		DenyDelete:  true, // a hole would look like retention
+		DenyPurge:   true, // and so would this
 	}
 	if c.MaxAge > 0 {
 		c.Duplicates = min(c.Duplicates, c.MaxAge)
@@ -59,7 +60,6 @@ func (l *NATSLog) ensure(ctx context.Context) (*jetstream.StreamInfo, error) {
 			want.Metadata = map[string]string{}
 		}
 		want.Metadata[metaEpoch] = cmp.Or(want.Metadata[metaEpoch], newEpoch())
-		want.DenyDelete = have.DenyDelete // cannot be changed
 		s, err = l.js.UpdateStream(ctx, want)
 	}
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *NATSLog) ensure(ctx context.Context) (*jetstream.StreamInfo, error) {
 
 func differs(have, want jetstream.StreamConfig) bool {
 	return have.Metadata[metaEpoch] == "" || have.MaxAge != want.MaxAge || have.MaxBytes != want.MaxBytes ||
-		have.Replicas != want.Replicas || have.Duplicates != want.Duplicates || have.AllowDirect ||
+		!have.DenyDelete || !have.DenyPurge || have.Replicas != want.Replicas || have.Duplicates != want.Duplicates || have.AllowDirect ||
 		have.Discard != want.Discard || len(have.Subjects) != 1 || have.Subjects[0] != want.Subjects[0]
 }
 

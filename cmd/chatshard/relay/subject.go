@@ -13,6 +13,7 @@ import (
 const Parts = 64
 
 const (
+	defaultStream = "EV"
 	subjectRoot   = "ev"
 	maxToken      = 120 // bytes; a longer one is hashed: a subject over 4 KB ends the connection
 	emptyToken    = "="
