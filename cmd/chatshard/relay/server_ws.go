@@ -22,7 +22,7 @@ const (
 	wsMailbox   = 16 << 10      // bytes of answers that wait to be written
 )
 
-var errMailbox = errors.New("relay: websocket: asks faster than it reads the answers")
+var errMailbox = errors.New("relay: websocket: asks faster than it reads the answers, or than is allowed")
 
 // websocketConn is one WebSocket. Gorilla greets and reads; frames are written
 // by the feed's goroutine alone, many of them in one write, which gorilla
@@ -170,6 +170,11 @@ func (c *websocketConn) flush(batch []byte) error {
 // in the cursor.
 func (c *websocketConn) close(err error) {
 	code := websocket.CloseNormalClosure
+	c.mu.Lock()
+	if c.full { // the end of reading may have been noticed first
+		err = errMailbox
+	}
+	c.mu.Unlock()
 	reason := c.ended(err)
 	switch reason {
 	case "stopped":
@@ -199,33 +204,38 @@ func (c *websocketConn) read(ctx context.Context) {
 		return nil
 	})
 	c.conn.SetCloseHandler(func(int, string) error { return nil }) // write answers
-	requests := bucket{rate: 20, burst: 100}
+	requests := bucket{rate: 2000, burst: 10_000}                  // of acknowledgements; what may cost more is a hundred of them
 	for {
 		kind, msg, err := c.conn.ReadMessage()
 		if err != nil {
 			return
 		}
 		alive()
-		if requests.take(time.Now(), 1) > 0 {
+		if kind == websocket.TextMessage && !c.request(ctx, msg, &requests) || kind != websocket.TextMessage && requests.take(time.Now(), 100) > 0 {
 			c.overflow()
 			return
-		}
-		if kind == websocket.TextMessage {
-			c.request(ctx, msg)
 		}
 	}
 }
 
-// request carries out what a consumer asks for in band, and answers.
+// request carries out what a consumer asks for in band, and answers. It reports
+// whether there is more to be taken from it.
 //
 //	{"type":"filter","channel":["go*"],"kind":["message"]}  replaces the filter
 //	{"type":"ack","cursor":"EPOCH:SEQ"}                     of a named consumer; only an error is answered
-func (c *websocketConn) request(ctx context.Context, msg []byte) {
+func (c *websocketConn) request(ctx context.Context, msg []byte, limit *bucket) bool {
 	var head struct {
 		Type   string `json:"type"`
 		Cursor string `json:"cursor"`
 	}
 	err := json.Unmarshal(msg, &head)
+	cost := 100.0
+	if head.Type == "ack" && c.member != nil {
+		cost = 1
+	}
+	if limit.take(time.Now(), cost) > 0 {
+		return false
+	}
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: want a JSON object with a type", ErrOptions)
@@ -249,6 +259,7 @@ func (c *websocketConn) request(ctx context.Context, msg []byte) {
 	if err != nil {
 		c.say(map[string]any{"type": "error", "error": err.Error()})
 	}
+	return true
 }
 
 // say posts a message that is no envelope: it has no "v".
