@@ -169,3 +169,90 @@ func TestOutsideLimits(t *testing.T) {
 		}
 	}
 }
+
+// A program with the token reads with what NATS has for it: from a cursor of any
+// output on, one room by its escaped name, or what is live, shared by a group.
+func TestOutsideReads(t *testing.T) {
+	r := newLiveRelay(t)
+	r.say(500)
+	until(t, "all is safe", func() bool { return len(r.wanted(nil)) == 500 })
+	reader, err := r.hub.Subscribe(t.Context(), SubscribeOptions{From: Cursor{r.epoch, 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	lines := map[uint64]string{}
+	for len(lines) < 500 {
+		if err := reader.Next(t.Context(), func(it *Item) bool { lines[it.Seq] = string(it.Line); return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	nc := outsider(t, r.engine)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "EV")
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := stream.CachedInfo().Config.Metadata["chatshard-epoch"]
+	for _, c := range []struct {
+		cfg  jetstream.ConsumerConfig
+		want int
+	}{
+		{jetstream.ConsumerConfig{Durable: "rest", DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: 401}, 100},
+		{jetstream.ConsumerConfig{Durable: "room", FilterSubject: "ev.irc.a=2Eb.*.*.=23=C3=BC=20=3E=01"}, len(r.wanted(func(s Subject) bool { return s.Network == "a.b" }))},
+		{jetstream.ConsumerConfig{Durable: "joins", FilterSubject: "ev.*.*.*.join.>", AckPolicy: jetstream.AckExplicitPolicy}, 100},
+	} {
+		consumer, err := stream.CreateConsumer(t.Context(), c.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for m := range batch.Messages() {
+			line, err := envelopeOf(epoch, m)
+			at, _ := m.Metadata()
+			if err != nil || string(line) != lines[at.Sequence.Stream] {
+				t.Fatalf("%s: %v: %s, want %s", c.cfg.Durable, err, line, lines[at.Sequence.Stream])
+			}
+			got++
+		}
+		if got != c.want || got == 0 {
+			t.Errorf("%s: %d entries, want %d", c.cfg.Durable, got, c.want)
+		}
+	}
+
+	live := make(chan *nats.Msg, 200)
+	for range 2 {
+		if _, err := nc.ChanQueueSubscribe("ev.>", "team", live); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := nc.ChanSubscribe("ev.>", live); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.FlushTimeout(within); err != nil {
+		t.Fatal(err)
+	}
+	r.say(50)
+	times := map[string]int{}
+	for range 100 {
+		select {
+		case m := <-live:
+			times[bodyID(m.Data)]++
+		case <-time.After(within):
+			t.Fatalf("%d entries came to those who subscribe", len(times))
+		}
+	}
+	for id, n := range times {
+		if n != 2 {
+			t.Errorf("%s came %d times to a group and one alone", id, n)
+		}
+	}
+}

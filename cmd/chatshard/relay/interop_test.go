@@ -1,0 +1,514 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chatshard/chatshard/channels"
+	"github.com/chatshard/chatshard/discord"
+	"github.com/chatshard/chatshard/discord/discordtest"
+)
+
+const interopToken = "outside"
+
+// liveRelay is a whole relay on loopback: engine, log, hub and server. It can be
+// restarted, and keeps its addresses and its history.
+type liveRelay struct {
+	t          testing.TB
+	dir        string
+	http, nats string // addresses
+
+	mu     sync.Mutex // guards the rest; held over a restart
+	engine *Engine
+	log    *NATSLog
+	hub    *Hub
+	server *Server
+	end    func()
+	n      int // envelopes said
+	epoch  string
+
+	safe sync.Mutex // guards what the log's goroutine writes
+	said []saying   // in the order of the log
+}
+
+// saying is an envelope that is in the log.
+type saying struct {
+	seq     uint64
+	id      string
+	subject Subject
+}
+
+func newLiveRelay(t testing.TB) *liveRelay {
+	r := &liveRelay{t: t, dir: t.TempDir(), http: "127.0.0.1:0", nats: "127.0.0.1:0"}
+	r.start()
+	t.Cleanup(func() { r.end() })
+	return r
+}
+
+func (r *liveRelay) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	fail := func(err error) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	var err error
+	r.engine, err = StartEngine(ctx, &EngineConfig{Dir: r.dir, MaxStore: 1 << 30, Listen: r.nats, Token: interopToken})
+	fail(err)
+	r.nats = r.engine.Addr()
+	r.log, err = OpenNATSLog(ctx, r.engine, nil)
+	fail(err)
+	r.hub, err = NewHub(ctx, r.log, &HubConfig{RingEntries: 600})
+	fail(err)
+	r.epoch = r.hub.epoch
+	r.server, err = NewServer(r.hub, &ServerConfig{Cursors: new(keptCursors)})
+	fail(err)
+	var l net.Listener
+	until(r.t, "the address is free", func() bool { l, err = net.Listen("tcp", r.http); return err == nil })
+	r.http = l.Addr().String()
+	served := make(chan error)
+	go func() { served <- r.server.Serve(ctx, l) }()
+	engine, log, hub := r.engine, r.log, r.hub
+	r.end = sync.OnceFunc(func() {
+		closing, done := context.WithTimeout(context.Background(), within)
+		defer done()
+		for _, err := range []error{log.Close(closing), func() error { cancel(); return <-served }(), func() error { hub.Close(); return engine.Close(closing) }()} {
+			if err != nil {
+				r.t.Error(err)
+			}
+		}
+	})
+}
+
+func (r *liveRelay) restart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
+	r.start()
+}
+
+// rooms have names that mean something to NATS, and to whom it is escaped.
+var rooms = []Subject{
+	{Platform: "twitch", Account: "bot", Channel: "22484632"}, {Platform: "twitch", Account: "bot", Channel: "71092938"},
+	{Platform: "irc", Network: "libera", Account: "me", Channel: "#c++"}, {Platform: "irc", Network: "libera", Account: "me", Channel: "*"},
+	{Platform: "irc", Network: "a.b", Account: "me", Channel: "#\u00fc >\x01"}, {Platform: "discord", Account: "bot", Channel: "81384788765712384"},
+}
+
+// say appends n envelopes. It does not wait until they are safe.
+func (r *liveRelay) say(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for range n {
+		r.n++
+		s := rooms[rand.IntN(len(rooms))]
+		s.Kind = "message"
+		if r.n%5 == 0 {
+			s.Kind = "join"
+		}
+		text := fmt.Sprintf("hello %d; \u00f1and\u00fa \U0001f389 \"\u2028\x00", r.n)
+		if r.n%700 == 0 {
+			text = strings.Repeat(text, 4000) // compressed in the log
+		}
+		id := fmt.Sprint("id-", r.n)
+		body, err := json.Marshal(map[string]any{
+			"id": id, "received": stampOf(time.Now()), "platform": s.Platform, "network": s.Network, "account": s.Account, "shard": "0",
+			"channel": map[string]string{"id": s.Channel}, "kind": s.Kind, "text": text,
+		})
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		// The encoder's order: version and id first.
+		body = append([]byte(envelopeStart+`"id":"`+id+`",`), body[1:]...)
+		hub := r.hub
+		err = r.log.Append(context.Background(), &Entry{ID: id, Subject: s, Body: body, Time: time.Now()}, func(seq uint64, dup bool, err error) {
+			if err == nil && !dup {
+				err = hub.Append(seq, body)
+			}
+			if err != nil || dup {
+				r.t.Errorf("%s: %v, a copy: %v", id, err, dup)
+			}
+			r.safe.Lock()
+			r.said = append(r.said, saying{seq, id, s})
+			r.safe.Unlock()
+		})
+		if err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
+func stampOf(t time.Time) string { return t.UTC().Format(timeFormat) }
+
+// speak says n envelopes a hundred times a second, until stop.
+func (r *liveRelay) speak(n int) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				r.say(n)
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done); <-ended })
+}
+
+// wanted returns what a consumer of some subjects has to have been told.
+func (r *liveRelay) wanted(is func(Subject) bool) (all []saying) {
+	r.safe.Lock()
+	defer r.safe.Unlock()
+	for _, s := range r.said {
+		if is == nil || is(s.subject) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// sightings are what a consumer was told in all of its lives.
+type sightings struct {
+	mu    sync.Mutex
+	times map[string]int
+	seqs  map[string]uint64
+	last  Cursor
+	wrong []string
+}
+
+// add takes a line that a client has written.
+func (g *sightings) add(line []byte) {
+	var l testLine
+	err := json.Unmarshal(line, &l)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.times == nil {
+		g.times, g.seqs = map[string]int{}, map[string]uint64{}
+	}
+	switch {
+	case err != nil || l.ID == "" || l.Kind == "gap":
+		g.wrong = append(g.wrong, fmt.Sprintf("%v: %.300s", err, line))
+	case g.times[l.ID] > 0 && g.seqs[l.ID] != l.Cursor.Seq:
+		g.wrong = append(g.wrong, fmt.Sprintf("%s came as %d and as %d", l.ID, g.seqs[l.ID], l.Cursor.Seq))
+	}
+	g.times[l.ID]++
+	g.seqs[l.ID] = l.Cursor.Seq
+	g.last = Cursor{l.Cursor.Epoch, l.Cursor.Seq}
+}
+
+func (g *sightings) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.times)
+}
+
+func (g *sightings) cursor(r *liveRelay) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.last.Epoch == "" {
+		return r.epoch + ":0"
+	}
+	return g.last.String()
+}
+
+// check compares with what was said.
+func (g *sightings) check(t testing.TB, want []saying) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	missing, twice := 0, 0
+	for _, s := range want {
+		if g.times[s.id] == 0 {
+			if missing++; missing < 5 {
+				t.Errorf("%s (%d) is missing", s.id, s.seq)
+			}
+		} else if g.seqs[s.id] != s.seq {
+			t.Errorf("%s has the cursor %d, want %d", s.id, g.seqs[s.id], s.seq)
+		}
+		if g.times[s.id] > 1 {
+			twice++
+		}
+	}
+	if missing > 0 || len(g.times) != len(want) {
+		t.Errorf("%d of %d are missing, %d came", missing, len(want), len(g.times))
+	}
+	if len(g.wrong) > 0 {
+		t.Errorf("%d lines are wrong: %q", len(g.wrong), g.wrong[0])
+	}
+	t.Logf("%d envelopes, %d of them again", len(want), twice)
+}
+
+// life runs a client until done says that it may be killed, which it then is.
+// It reports whether the client ended by itself.
+func life(t testing.TB, cmd *exec.Cmd, add func(line []byte), done func() bool) bool {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Error(err)
+		return true
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for in := bufio.NewReader(out); ; {
+			line, err := in.ReadBytes('\n')
+			if err != nil {
+				return // half a line was not said
+			}
+			if line = bytes.TrimPrefix(line, []byte("data: ")); line[0] == '{' { // else it is about SSE
+				add(line)
+			}
+		}
+	}()
+	over := time.After(within)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	ended := false
+	for !ended && !done() {
+		select {
+		case <-read:
+			ended = true
+		case <-over:
+			t.Errorf("%v: too little came within %v: %s", cmd.Args, within, &errs)
+			ended = true
+		case <-tick.C:
+		}
+	}
+	cmd.Process.Kill()
+	<-read
+	cmd.Wait() // it was killed
+	return ended
+}
+
+// Clients that others wrote read from a relay under load: they are killed at
+// random, 8 times each, and the relay is restarted twice meanwhile. Those of Node.js
+// need "npm ci" in testdata/interop. The environment variable
+// CHATSHARD_INTEROP_REQUIRED turns what is missing from a reason to skip into a
+// failure.
+func TestInterop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	natsGo := filepath.Join(t.TempDir(), "natsgo")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", natsGo, "./testdata/interop/natsgo").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r := newLiveRelay(t)
+	r.say(100)
+	stop := r.speak(10)
+	defer stop()
+	program := func(path string, args ...string) func(*testing.T, string) *exec.Cmd {
+		return func(t *testing.T, _ string) *exec.Cmd { return exec.CommandContext(t.Context(), path, args...) }
+	}
+	curl := func(path string, header ...string) func(*testing.T, string) *exec.Cmd {
+		return func(t *testing.T, from string) *exec.Cmd {
+			if _, err := exec.LookPath("curl"); err != nil {
+				absent(t, "curl is not installed")
+			}
+			args := []string{"-sN"}
+			for _, h := range header {
+				args = append(args, "-H", strings.ReplaceAll(h, "FROM", from))
+			}
+			return exec.CommandContext(t.Context(), "curl", append(args, "http://"+r.http+strings.ReplaceAll(path, "FROM", from))...)
+		}
+	}
+	talk := []string{"ev.twitch.bot.*.message.*", Subject{"irc", "libera", "", "*", "message"}.Name(), "ev.irc.a=2Eb.>"}
+	talked := func(s Subject) bool {
+		return s.Platform == "twitch" && s.Kind == "message" || s.Network == "libera" && s.Channel == "*" && s.Kind == "message" || s.Network == "a.b"
+	}
+	type clients []func(*testing.T, string) *exec.Cmd
+	cases := []*struct {
+		name    string
+		clients clients // of one name; each begins at the last cursor that was seen
+		durable string
+		filter  []string
+		is      func(Subject) bool
+
+		seen sightings
+		last func(t *testing.T) *exec.Cmd // one more; nil: it was skipped
+	}{
+		{name: "curl/ndjson", clients: clients{curl("/v1/stream?from=FROM")}},
+		{name: "curl/sse", clients: clients{curl("/v1/sse", "Last-Event-ID: FROM")}},
+		{name: "curl/filtered", clients: clients{curl("/v1/stream?from=FROM&platform=twitch&kind=message")}, is: func(s Subject) bool { return s.Platform == "twitch" && s.Kind == "message" }},
+		{name: "ws", clients: clients{node("ws.mjs")}},
+		{name: "eventsource", clients: clients{node("sse.mjs")}},
+		{name: "nats.go", clients: clients{program(natsGo)}, durable: "go"},
+		{name: "nats.go/filtered", clients: clients{program(natsGo)}, durable: "go-talk", filter: talk, is: talked},
+		{name: "nats npm", clients: clients{node("nats.mjs")}, durable: "node"},
+		{name: "nats/group", clients: clients{node("nats.mjs"), program(natsGo), node("nats.mjs")}, durable: "team", filter: talk, is: talked},
+	}
+	restarted := make(chan struct{})
+	go func() {
+		defer close(restarted)
+		for range 2 {
+			time.Sleep(time.Second) // clients come and go meanwhile
+			r.restart()
+		}
+	}()
+	t.Run("killed", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				var lives sync.WaitGroup
+				for _, start := range c.clients {
+					begin := func(t *testing.T) *exec.Cmd {
+						from := c.seen.cursor(r)
+						config, err := json.Marshal(map[string]any{"http": r.http, "nats": "nats://" + r.nats, "token": interopToken, "from": from, "durable": c.durable, "filter": c.filter})
+						if err != nil {
+							t.Error(err)
+						}
+						cmd := start(t, from)
+						cmd.Env = append(os.Environ(), "INTEROP="+string(config))
+						return cmd
+					}
+					begin(t) // skips the test if there is no such program
+					c.last = begin
+					lives.Go(func() {
+						for n := 0; (n < 8 || !closed(restarted)) && !t.Failed(); {
+							more := c.seen.count() + rand.IntN(300)
+							if !life(t, begin(t), c.seen.add, func() bool { return c.seen.count() > more }) {
+								n++
+								continue
+							}
+							time.Sleep(20 * time.Millisecond) // the relay is away
+						}
+					})
+				}
+				lives.Wait()
+			})
+		}
+	})
+	<-restarted
+	stop()
+	until(t, "all is safe", func() bool { return len(r.wanted(nil)) == r.n })
+	for _, c := range cases {
+		if c.last == nil {
+			continue
+		}
+		t.Run("in the end/"+c.name, func(t *testing.T) {
+			want := r.wanted(c.is)
+			life(t, c.last(t), c.seen.add, func() bool { return c.seen.count() >= len(want) })
+			c.seen.check(t, want)
+		})
+	}
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// absent skips the test, or fails it if nothing may be missing.
+func absent(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CHATSHARD_INTEROP_REQUIRED") != "" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// node returns a func that prepares a script of testdata/interop.
+func node(script string) func(*testing.T, string) *exec.Cmd {
+	return func(t *testing.T, _ string) *exec.Cmd {
+		t.Helper()
+		path, err := exec.LookPath("node")
+		if err != nil {
+			absent(t, "Node.js is not installed")
+		}
+		dir := filepath.Join("testdata", "interop")
+		if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+			absent(t, `the clients are not installed: run "npm ci" in cmd/chatshard/relay/testdata/interop`)
+		}
+		cmd := exec.CommandContext(t.Context(), path, script)
+		cmd.Dir = dir
+		return cmd
+	}
+}
+
+// A program asks over NATS for messages to be sent, is killed at random and asks
+// again for what it has no answer to: each message is sent once.
+func TestInteropSend(t *testing.T) {
+	client := node("send.mjs")
+	client(t, "")
+	d := discordtest.New(&discordtest.Config{NoLimits: true})
+	defer d.Close()
+	h := d.HTTPClient()
+	defer h.CloseIdleConnections()
+	r := newLiveRelay(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() {
+		served <- ServeNATS(ctx, r.engine.Conn(), NewRouter(Route{
+			Platform: channels.Discord,
+			Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
+		}))
+	}()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	var to []string
+	for _, g := range d.Guilds("") {
+		to = append(to, "discord:"+discordtest.ID(discordtest.Channel(g, 0)).String())
+	}
+	answers, copies := 0, 0
+	add := func(line []byte) {
+		var res SendResult
+		if err := json.Unmarshal(line, &res); err != nil || res.Status != StatusSent || len(res.IDs) != 1 {
+			t.Errorf("%v: %s", err, line)
+		}
+		if answers++; res.Duplicate {
+			copies++
+		}
+	}
+	const lives = 10
+	for range lives {
+		config, err := json.Marshal(map[string]any{"nats": "nats://" + r.nats, "token": interopToken, "to": to, "first": answers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := client(t, "")
+		cmd.Env = append(os.Environ(), "INTEROP="+string(config))
+		before, posts := answers, len(d.Posts())+1+rand.IntN(10)
+		if life(t, cmd, add, func() bool { return len(d.Posts()) >= posts }) {
+			t.Fatalf("it ended by itself after %d answers", answers-before)
+		}
+	}
+	times := map[string]int{}
+	for _, p := range d.Posts() {
+		times[p.Content]++
+	}
+	for n := range answers {
+		if text := fmt.Sprint("message ", n); times[text] != 1 {
+			t.Errorf("%q was sent %d times", text, times[text])
+		}
+	}
+	t.Logf("%d messages in %d lives, %d asked for again", len(times), lives, copies)
+}
