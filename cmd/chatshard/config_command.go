@@ -33,8 +33,8 @@ func needConfig(cmd *cobra.Command, file string) (*config, error) {
 }
 
 func newConfigCommand() *cobra.Command {
-	return newGroup("config", "Write, check or print a configuration",
-		newConfigInitCommand(), newConfigCheckCommand(), newConfigPrintCommand())
+	return newGroup("config", "Write, check or print a configuration, or print a schema",
+		newConfigInitCommand(), newConfigCheckCommand(), newConfigPrintCommand(), newConfigSchemaCommand())
 }
 
 func newConfigInitCommand() *cobra.Command {

@@ -16,7 +16,8 @@ package main
 // bear keys and kinds that they do not know: those may be added within version
 // 1, none will be removed or change its meaning.
 //
-// This type says what there is, and reads it; the encoder writes it.
+// This type reads it and the encoder writes it; envelope.schema.json says it
+// to others. Tests hold the three together.
 type envelope struct {
 	V int `json:"v"` // 1
 	// The service's id of the event, the same over every connection and after
@@ -26,7 +27,7 @@ type envelope struct {
 	Cursor   envelopeCursor `json:"cursor"`
 	Time     string         `json:"time,omitempty"` // when the service sent it, by its clock; RFC 3339, UTC, milliseconds
 	Received string         `json:"received"`       // when chatshard wrote this envelope, likewise
-	Platform string         `json:"platform"`       // twitch, irc, discord
+	Platform string         `json:"platform"`       // twitch, irc, discord; chatshard: a gap of one reader
 	Network  string         `json:"network,omitempty"`
 	Account  string         `json:"account"` // the account that read it: its configured name
 	Shard    string         `json:"shard"`   // "3"
@@ -34,27 +35,7 @@ type envelope struct {
 	Guild   *envelopeGuild   `json:"guild,omitempty"`   // Discord's: what a channel belongs to; none: a direct message, or as channel
 	Channel *envelopeChannel `json:"channel,omitempty"` // none: it concerns all channels of the guild or shard, or none
 
-	// Kind is one of
-	//
-	//	message      something said in a channel
-	//	whisper      something said to us alone
-	//	notice       a notice of the service or a user; type is its msg-id, if any
-	//	user_notice  a subscription, raid or the like; type is its msg-id, system_text what the service says; on Discord a message that Discord wrote, type says about what
-	//	edit         a message, target.message_id, now reads text
-	//	delete       a message is gone, target.message_id, or several, target.message_ids
-	//	reaction     user reacted to target.message_id with emoji; with the flag removed: no longer, or without user nobody does, or without emoji with none
-	//	typing       user is typing
-	//	interaction  user used the command or button text, which waits for an answer
-	//	clear        all messages of target.user are gone, for a timeout of seconds or, without seconds, a ban; without target, all of the channel
-	//	room_state   settings of the channel: room
-	//	join, part   a user came or went; with the flag self: we did, as the service confirmed, and error says why we went
-	//	kick, topic  target.user was thrown out; text is the new topic
-	//	refused      the channel is wanted and not joined: error, and until when it will be tried again
-	//	gap          events may be missing: gap
-	//	up, down     a connection of the shard began or ended: error
-	//	cut_over     the service asked for a new connection
-	//	ready        the guilds of the shard are there: guilds
-	//	other        anything else; type is the service's command
+	// Kind and what there is of each, platform by platform, are in the schema.
 	Kind string `json:"kind"`
 	Type string `json:"type,omitempty"` // the service's own word within the kind
 
@@ -62,24 +43,12 @@ type envelope struct {
 	Target     *envelopeTarget    `json:"target,omitempty"`
 	Text       string             `json:"text,omitempty"` // without the frame of an action; bytes that are not UTF-8 are U+FFFD
 	SystemText string             `json:"system_text,omitempty"`
+	Params     map[string]string  `json:"params,omitempty"`    // of a user notice, as the service calls them
 	Fragments  []envelopeFragment `json:"fragments,omitempty"` // text cut at its emotes; none: there are no emotes
 	ReplyTo    *envelopeReply     `json:"reply_to,omitempty"`
 	Emoji      *envelopeEmoji     `json:"emoji,omitempty"`
 	Shared     *envelopeShared    `json:"shared,omitempty"` // the message is part of a shared chat
 
-	// Flags are of
-	//
-	//	action     a /me
-	//	first      the user's first message ever in the channel
-	//	returning  the user came back after long
-	//	shared     a copy: the message was written in another channel, see shared
-	//	self       it is about us
-	//	resumed    the connection went on where the one before ended
-	//	backfill   from before the connection: the service or a bouncer repeats it
-	//	bot        a bot wrote it
-	//	webhook    a webhook wrote it, under a name of its own
-	//	forwarded  a message of another place
-	//	removed    a reaction was taken back
 	Flags []string `json:"flags,omitempty"`
 
 	Bits     int           `json:"bits,omitempty"`
@@ -94,9 +63,11 @@ type envelope struct {
 	// Raw is the line as it was received, without CR LF; on Discord the payload,
 	// but for READY, which tells how to take a session over. If it is not UTF-8
 	// it has U+FFFD for each byte that is wrong, and raw_base64 has all bytes as
-	// they were.
-	Raw       string `json:"raw,omitempty"`
-	RawBase64 []byte `json:"raw_base64,omitempty"`
+	// they were. If the log does not take so much, RawOmitted says how many bytes
+	// it had, and both are left out.
+	Raw        string `json:"raw,omitempty"`
+	RawBase64  []byte `json:"raw_base64,omitempty"`
+	RawOmitted int    `json:"raw_omitted,omitempty"`
 }
 
 // envelopeCursor is the place of an event in what one relay wrote. Seq grows by

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"hash/crc32"
 	"strconv"
 	"strings"
 	"time"
@@ -25,11 +26,17 @@ type dispatchFields struct {
 	WebhookID discord.ID     `json:"webhook_id"`
 	Edited    string         `json:"edited_timestamp"`
 	Flags     uint64         `json:"flags"`
+	Away      bool           `json:"unavailable"` // a guild
 	Emoji     dispatchEmoji  `json:"emoji"`
 	Reference struct {
-		Type      int        `json:"type"` // 1: forwarded
+		Type      int        `json:"type"`
 		MessageID discord.ID `json:"message_id"`
 	} `json:"message_reference"`
+	Snapshots []struct {
+		Message struct {
+			Content string `json:"content"`
+		} `json:"message"`
+	} `json:"message_snapshots"` // of a message that was forwarded
 	Referenced *struct {
 		Content string        `json:"content"`
 		Author  *dispatchUser `json:"author"`
@@ -42,6 +49,11 @@ type dispatchFields struct {
 	kind string // as in the envelope
 	sent time.Time
 }
+
+const (
+	referenceForward = 1       // type of a reference
+	maxUnavailable   = 1 << 10 // bytes of a guild that is not available
+)
 
 type dispatchUser struct {
 	ID         discord.ID `json:"id"`
@@ -75,6 +87,9 @@ var dispatchKinds = map[string]string{
 	"INTERACTION_CREATE":            "interaction",
 	"GUILD_MEMBER_ADD":              "join",
 	"GUILD_MEMBER_REMOVE":           "part",
+	"GUILD_BAN_ADD":                 "kick",
+	"GUILD_CREATE":                  "join", // ours
+	"GUILD_DELETE":                  "part",
 }
 
 // systemMessages names the types of messages that Discord itself writes
@@ -94,11 +109,19 @@ func (f *dispatchFields) read(d *discord.Dispatch, id string) string {
 	if kind == "" {
 		return id
 	}
+	if d.Type == "GUILD_CREATE" && len(d.Data) > maxUnavailable {
+		f.kind = kind // all that is asked of it is known
+		return id
+	}
 	if d.Decode(f) != nil {
 		*f = dispatchFields{kind: "other"} // what it is like only raw can say
 		return id
 	}
 	f.kind = kind
+	if !f.complete() {
+		*f = dispatchFields{kind: "other"}
+		return id
+	}
 	switch d.Type {
 	case "MESSAGE_CREATE":
 		f.sent = f.ID.Time()
@@ -110,6 +133,14 @@ func (f *dispatchFields) read(d *discord.Dispatch, id string) string {
 		default:
 			f.kind = "user_notice"
 		}
+		if f.Content == "" && f.Reference.Type == referenceForward && len(f.Snapshots) > 0 {
+			f.Content = f.Snapshots[0].Message.Content
+		}
+	case "TYPING_START":
+		var typing discord.Typing
+		if d.Decode(&typing) == nil && typing.Unix > 0 {
+			f.sent = typing.Time()
+		}
 	case "MESSAGE_UPDATE":
 		at, err := time.Parse(time.RFC3339Nano, f.Edited)
 		if err != nil {
@@ -117,11 +148,28 @@ func (f *dispatchFields) read(d *discord.Dispatch, id string) string {
 			return id
 		}
 		f.sent = at
-		return string(f.ID) + "e" + strconv.FormatInt(at.UnixMilli(), 10)
+		// The same edit comes again, and is no copy, when links were unfurled.
+		sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(d.Data)), 16)
+		return string(f.ID) + "e" + strconv.FormatInt(at.UnixMilli(), 10) + "-" + sum
 	case "INTERACTION_CREATE":
 		f.sent = f.ID.Time()
 	}
 	return id
+}
+
+// complete reports whether the event has what its kind is about.
+func (f *dispatchFields) complete() bool {
+	switch f.kind {
+	case "edit":
+		return f.ID != ""
+	case "delete":
+		return f.ID != "" || len(f.IDs) > 0
+	case "reaction":
+		return f.MessageID != ""
+	case "kick":
+		return f.User != nil && (f.User.ID != "" || f.User.Username != "")
+	}
+	return !f.Away // of a guild: we have not come or gone, it is out of order
 }
 
 // who returns who did it, nil if the event does not say.
@@ -165,8 +213,12 @@ func (f *dispatchFields) append(dst []byte, d *discord.Dispatch) []byte {
 	case d.Type != "MESSAGE_CREATE" || f.kind == "other":
 		dst = appendField(dst, `,"type":`, d.Type)
 	}
-	if f.kind == "other" {
+	switch f.kind {
+	case "other":
 		return dst
+	case "kick":
+		dst = appendDispatchUser(append(dst, `,"target":{"user":{`...), f.User, "")
+		return append(dst, '}')
 	}
 	if u := f.who(); u != nil {
 		dst = f.appendUser(dst, u)
@@ -186,9 +238,11 @@ func (f *dispatchFields) append(dst []byte, d *discord.Dispatch) []byte {
 		}
 		return appendField(dst, `,"text":`, text)
 	}
-	dst = appendField(dst, `,"text":`, f.Content)
-	dst = appendEmojiFragments(dst, f.Content)
-	dst = f.appendReplyTo(dst)
+	if d.Type == "MESSAGE_CREATE" || f.kind == "edit" {
+		dst = appendField(dst, `,"text":`, f.Content)
+		dst = appendEmojiFragments(dst, f.Content)
+		dst = f.appendReplyTo(dst)
+	}
 	return f.appendFlags(dst, d)
 }
 
@@ -269,8 +323,10 @@ func (f *dispatchFields) appendFlags(dst []byte, d *discord.Dispatch) []byte {
 	u := f.who()
 	flag(f.WebhookID != "", "webhook")
 	flag(u != nil && u.Bot && f.WebhookID == "", "bot")
-	flag(f.Reference.Type == 1, "forwarded")
+	flag(f.Reference.Type == referenceForward, "forwarded")
 	flag(strings.HasPrefix(d.Type, "MESSAGE_REACTION_REMOVE"), "removed")
+	flag(d.Type == "GUILD_CREATE" || d.Type == "GUILD_DELETE", "self")
+	flag(d.Backfill, "backfill")
 	if len(dst) > n {
 		dst = append(dst, ']')
 	}
@@ -339,9 +395,9 @@ func isWord(c byte) bool {
 
 // appendPayload appends the payload as it was received, unless it tells how to
 // take the session over.
-func appendPayload(dst []byte, d *discord.Dispatch) []byte {
+func (e *encoder) appendPayload(dst []byte, d *discord.Dispatch) []byte {
 	if d.Type == "READY" {
 		return dst
 	}
-	return appendRaw(dst, unsafe.String(unsafe.SliceData(d.Raw), len(d.Raw)))
+	return e.appendRaw(dst, unsafe.String(unsafe.SliceData(d.Raw), len(d.Raw)))
 }

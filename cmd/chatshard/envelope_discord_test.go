@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/chatshard/chatshard/balancer"
 	"github.com/chatshard/chatshard/discord"
@@ -47,10 +48,15 @@ func TestEnvelopeDiscordGolden(t *testing.T) {
 		}
 		out = append(out, '\n')
 	}
+	create := &discord.Dispatch{Type: "GUILD_CREATE", Data: []byte(`{"id":"81384788765712384","name":"` + strings.Repeat("Harbour ", 200) + `"}`), Backfill: true}
+	create.Raw = []byte(`{"t":"GUILD_CREATE","s":2,"op":0,"d":` + string(create.Data) + `}`)
 	for _, e := range []balancer.Event{
 		{Key: "81384788765712384", Data: balancer.Gap{Dropped: 1}},
+		{Data: balancer.Settled{}},
 		{Data: discord.Available{Guilds: 1250, Missing: 2}},
+		{Data: create},
 	} {
+		enc.bare = e.Data == create
 		start := len(out)
 		out = enc.append(out, e)
 		read(t, out[start:])
@@ -99,6 +105,10 @@ func FuzzEnvelopeDiscord(f *testing.F) {
 		f.Add(d.Type, []byte(d.Data))
 	}
 	f.Add("MESSAGE_CREATE", []byte(`{"content":"<:ab:1><a:cd:2>\ud800","author":{},"edited_timestamp":"x"}`))
+	f.Add("MESSAGE_REACTION_ADD", []byte(`{"type":19,"message_reference":{"message_id":"1"},"content":"x","emoji":{}}`))
+	f.Add("MESSAGE_UPDATE", []byte(`{"id":"1","edited_timestamp":"9999-12-31T23:59:59-23:59"}`))
+	f.Add("\x00\xff\n", []byte("{\"content\":\"\x00\xff\u2028\\udc00\\ud83d\\ud83d\"}"))
+	f.Add("MESSAGE_CREATE", []byte(`{"id":"1","content":"`+strings.Repeat(`\u0000\"`, 1<<17)+`"}`)) // a MiB
 	f.Fuzz(func(t *testing.T, kind string, data []byte) {
 		raw := append(append([]byte(`{"t":"X","d":`), data...), '}')
 		enc := testEncoder("discord", "")
@@ -107,8 +117,11 @@ func FuzzEnvelopeDiscord(f *testing.F) {
 		if kind != "READY" && rawOf(env) != string(raw) {
 			t.Fatalf("raw is %q, want %q", rawOf(env), raw)
 		}
-		if bytes.ContainsAny(out, "\r\n") {
-			t.Fatalf("more than one line: %q", out)
+		if bytes.ContainsAny(out, "\r\n\u2028\u2029") || !utf8.Valid(out) {
+			t.Fatalf("not a line of UTF-8: %q", out)
+		}
+		if err := follows(t, out); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
 		if env.Fragments != nil && joinFragments(env) != env.Text {
 			t.Fatalf("fragments make %q, want %q", joinFragments(env), env.Text)

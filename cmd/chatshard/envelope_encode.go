@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"slices"
 	"strconv"
@@ -40,7 +39,11 @@ type encoder struct {
 	now      func() time.Time
 
 	emotes   []irc.Emote    // reused
+	params   []string       // reused
 	dispatch dispatchFields // reused
+
+	id   string // that the service gave what was written last; "" for none
+	bare bool   // what was received is left out: the log does not take it
 }
 
 // append appends the envelope of ev to dst, without a line break. It allocates
@@ -68,6 +71,10 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 		id = e.dispatch.read(d, id)
 		sent = e.dispatch.sent
 	}
+	if !utf8.ValidString(id) {
+		id = "" // two of these could look the same
+	}
+	e.id = id
 	dst = append(dst, `{"v":1,`...)
 	if cursor {
 		dst = append(dst, `"cursor":{"epoch":"`...)
@@ -99,11 +106,11 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 	case m != nil:
 		dst = e.appendChannel(dst, ev.Key, m)
 		dst = e.appendMessage(dst, m)
-		dst = appendRaw(dst, m.Raw())
+		dst = e.appendRaw(dst, m.Raw())
 	case d != nil:
 		dst = appendPlace(dst, d)
 		dst = e.dispatch.append(dst, d)
-		dst = appendPayload(dst, d)
+		dst = e.appendPayload(dst, d)
 	default:
 		dst = e.appendChannel(dst, ev.Key, nil)
 		dst = appendEvent(dst, ev.Data)
@@ -133,14 +140,10 @@ func (e *encoder) appendChannel(dst []byte, key balancer.Key, m *irc.Message) []
 		return dst
 	}
 	dst = append(dst, `,"channel":{`...)
-	if id != "" {
-		dst = append(dst, `"id":`...)
-		dst = appendString(dst, id)
-		dst = append(dst, ',')
-	}
-	dst = append(dst, `"name":`...)
-	dst = appendString(dst, name)
-	return append(dst, '}')
+	n := len(dst)
+	dst = appendField(dst, `,"id":`, id)
+	dst = appendField(dst, `,"name":`, name)
+	return closeObject(dst, n)
 }
 
 func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
@@ -153,12 +156,16 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 			kind = "whisper"
 		}
 		dst = appendField(dst, `,"kind":`, kind)
+		if e.platform == "twitch" {
+			how, _ := m.Tag("msg-id")
+			dst = appendField(dst, `,"type":`, how)
+		}
 		dst = appendUser(dst, user)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		dst = e.appendFragments(dst, user, msg.Text())
 		dst = appendReply(dst, msg)
 		dst = appendShared(dst, user)
-		dst = appendFlags(dst, user)
+		dst = appendFlags(dst, user, false)
 		dst = appendNumber(dst, `,"bits":`, msg.Bits())
 		return appendField(dst, `,"reward_id":`, msg.RewardID())
 	case "USERNOTICE":
@@ -166,25 +173,27 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		dst = append(dst, `,"kind":"user_notice"`...)
 		dst = appendField(dst, `,"type":`, msg.Kind())
 		dst = appendUser(dst, user)
+		dst = appendRecipient(dst, msg)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		dst = appendField(dst, `,"system_text":`, msg.SystemMsg())
 		dst = e.appendFragments(dst, user, msg.Text())
+		dst = e.appendParams(dst, msg)
 		dst = appendShared(dst, user)
-		return appendFlags(dst, user)
+		return appendFlags(dst, user, false)
 	case "WHISPER":
 		msg := irc.Whisper{Chatter: user}
 		dst = append(dst, `,"kind":"whisper"`...)
 		dst = appendUser(dst, user)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		dst = e.appendFragments(dst, user, msg.Text())
-		return appendFlags(dst, user)
+		return appendFlags(dst, user, false)
 	case "NOTICE":
 		msg := irc.NoticeMsg{Message: m}
 		dst = append(dst, `,"kind":"notice"`...)
 		dst = appendField(dst, `,"type":`, msg.MsgID())
 		dst = appendUser(dst, user)
 		dst = appendField(dst, `,"text":`, msg.Text())
-		return appendFlags(dst, user)
+		return appendFlags(dst, user, false)
 	case "CLEARCHAT":
 		msg := irc.ClearChat{Message: m}
 		dst = append(dst, `,"kind":"clear"`...)
@@ -192,6 +201,9 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		return appendNumber(dst, `,"seconds":`, int(msg.Duration()/time.Second))
 	case "CLEARMSG":
 		msg := irc.ClearMsg{Message: m}
+		if msg.TargetID() == "" {
+			break
+		}
 		dst = append(dst, `,"kind":"delete"`...)
 		dst = appendTarget(dst, msg.TargetID(), "", msg.Login())
 		return appendField(dst, `,"text":`, msg.Text())
@@ -204,8 +216,17 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		dst = append(dst, `,"kind":"part"`...)
 		dst = appendUser(dst, user)
 		return appendField(dst, `,"text":`, irc.PartMsg{Message: m}.Reason())
+	case "QUIT": // of all channels
+		dst = append(dst, `,"kind":"part","type":"QUIT"`...)
+		dst = appendUser(dst, user)
+		return appendField(dst, `,"text":`, m.Param(0))
+	case "TAGMSG":
+		return appendTagMsg(dst, user)
 	case "KICK":
 		msg := irc.KickMsg{Message: m}
+		if msg.Target() == "" {
+			break
+		}
 		dst = append(dst, `,"kind":"kick"`...)
 		dst = appendUser(dst, user)
 		dst = appendTarget(dst, "", "", msg.Target())
@@ -215,16 +236,23 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		dst = appendUser(dst, user)
 		return appendField(dst, `,"text":`, irc.TopicMsg{Message: m}.Topic())
 	}
+	return appendOther(dst, user)
+}
+
+func appendOther(dst []byte, c irc.Chatter) []byte {
 	dst = append(dst, `,"kind":"other"`...)
-	dst = appendField(dst, `,"type":`, m.Command())
-	return appendUser(dst, user)
+	dst = appendField(dst, `,"type":`, c.Command())
+	return appendUser(dst, c)
 }
 
 // appendUser appends the sender, unless that is a server or nobody.
 func appendUser(dst []byte, c irc.Chatter) []byte {
 	id, _ := c.Tag("user-id")
 	login := c.Login()
-	if id == "" && c.User() == "" && strings.Contains(login, ".") || id == "" && login == "" {
+	if c.User() == "" && strings.Contains(login, ".") {
+		login = ""
+	}
+	if id == "" && login == "" {
 		return dst
 	}
 	dst = append(dst, `,"user":{`...)
@@ -379,7 +407,7 @@ func appendShared(dst []byte, c irc.Chatter) []byte {
 	return closeObject(dst, n)
 }
 
-func appendFlags(dst []byte, c irc.Chatter) []byte {
+func appendFlags(dst []byte, c irc.Chatter, removed bool) []byte {
 	n := len(dst)
 	flag := func(on bool, name string) {
 		if !on {
@@ -403,6 +431,7 @@ func appendFlags(dst []byte, c irc.Chatter) []byte {
 	flag(returning == "1", "returning")
 	flag(ok && shared.IsCopy(), "shared")
 	flag(historical, "backfill")
+	flag(removed, "removed")
 	if len(dst) > n {
 		dst = append(dst, ']')
 	}
@@ -437,16 +466,6 @@ func appendRoom(dst []byte, r irc.RoomState) []byte {
 		dst = strconv.AppendInt(dst, minutes, 10)
 	}
 	return closeObject(dst, n)
-}
-
-func appendRaw(dst []byte, raw string) []byte {
-	dst = appendField(dst, `,"raw":`, raw)
-	if !utf8.ValidString(raw) {
-		dst = append(dst, `,"raw_base64":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, []byte(raw))
-		dst = append(dst, '"')
-	}
-	return dst
 }
 
 // appendShard is ShardID.String without its allocations.

@@ -53,8 +53,10 @@ func appendEvent(dst []byte, data any) []byte {
 		dst = strconv.AppendInt(dst, int64(d.Dropped), 10)
 		dst = append(dst, '}')
 		return appendError(dst, d.Err)
+	case balancer.Settled:
+		return append(dst, `,"kind":"other","type":"settled"`...)
 	}
-	return append(dst, `,"kind":"other"`...)
+	return append(dst, `,"kind":"other","type":"unknown"`...)
 }
 
 func appendError(dst []byte, err error) []byte {

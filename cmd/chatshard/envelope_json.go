@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -22,15 +23,33 @@ func appendNumber(dst []byte, key string, n int) []byte {
 	return strconv.AppendInt(append(dst, key...), int64(n), 10)
 }
 
-// appendTime appends a key and a time, unless that is zero.
+// Times have four digits of a year.
+const minTime, maxTime = -62135596800, 253402300799
+
+// appendTime appends a key and a time, unless that is zero or none that can be
+// written.
 func appendTime(dst []byte, key string, t time.Time) []byte {
-	if t.IsZero() {
+	if t.IsZero() || t.Unix() < minTime || t.Unix() > maxTime {
 		return dst
 	}
 	dst = append(dst, key...)
 	dst = append(dst, '"')
 	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
 	return append(dst, '"')
+}
+
+// appendRaw appends what was received, or how much it was.
+func (e *encoder) appendRaw(dst []byte, raw string) []byte {
+	if e.bare {
+		return appendNumber(dst, `,"raw_omitted":`, len(raw))
+	}
+	dst = appendField(dst, `,"raw":`, raw)
+	if !utf8.ValidString(raw) {
+		dst = append(dst, `,"raw_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, []byte(raw))
+		dst = append(dst, '"')
+	}
+	return dst
 }
 
 // appendString appends s as a JSON string (RFC 8259 §7). Bytes that are not

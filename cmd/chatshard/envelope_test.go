@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/irc"
 )
 
@@ -148,6 +149,35 @@ func TestEnvelopeOfBalancerEvents(t *testing.T) {
 	golden(t, filepath.Join("testdata", "envelope", "balancer.ndjson"), out)
 }
 
+// A reader that is too slow is told so by an envelope that is in no log.
+func TestEnvelopeOfReaderGap(t *testing.T) {
+	enc := testEncoder("twitch", "")
+	hub, err := relay.NewHub(t.Context(), nil, &relay.HubConfig{Epoch: enc.cursor.epoch, RingEntries: 1, Now: enc.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hub.Close()
+	r, err := hub.Subscribe(t.Context(), relay.SubscribeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i := range 5000 { // more than a ring of one has room for
+		if err := hub.Append(uint64(i+1), enc.appendBody(nil, testEvent(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out []byte
+	if err := r.Next(t.Context(), func(it *relay.Item) bool {
+		out = append(append(out, it.Line...), '\n')
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	read(t, out)
+	golden(t, filepath.Join("testdata", "envelope", "reader.ndjson"), out)
+}
+
 func TestAppendString(t *testing.T) {
 	for _, s := range []string{"", "plain", "\x00\x01\x1f\x7f", "\"\\/", "\n\r\t\b\f", "\u2028 \u2029 \u202a", "é 小 🐱", "\xff", "a\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\ufffd", "</script>"} {
 		got := appendString(nil, s)
@@ -181,6 +211,9 @@ func FuzzEnvelope(f *testing.F) {
 		}
 	}
 	f.Add("@emotes=25:4-0,9-2,0-0/a:0-1/:1-1;badges=a,/,b/;reply-parent-msg-id;source-room-id :x PRIVMSG # :\xff\xfe", "k\xff")
+	f.Add("@msg-param-a=1;msg-param-a=2;msg-param-\xff=3;msg-param-b\xfe=;msg-param-recipient-id=\xff USERNOTICE", "")
+	f.Add(":\x00!\x01@\x02 PRIVMSG #\x03 :\x04\u2028\u2029 \x7f\xc2", "#\x00 \xff*")
+	f.Add(":a PRIVMSG #b :"+strings.Repeat("\x00\xff\"\\", irc.MaxLine/4-10), "")
 	f.Fuzz(func(t *testing.T, line, key string) {
 		m, err := irc.Parse(line)
 		if err != nil {
@@ -192,8 +225,11 @@ func FuzzEnvelope(f *testing.F) {
 			if rawOf(env) != m.Raw() {
 				t.Fatalf("raw is %q, want %q", rawOf(env), m.Raw())
 			}
-			if bytes.ContainsAny(out, "\r\n") {
-				t.Fatalf("more than one line: %q", out)
+			if bytes.ContainsAny(out, "\r\n\u2028\u2029") || !utf8.Valid(out) {
+				t.Fatalf("not a line of UTF-8: %q", out)
+			}
+			if err := follows(t, out); err != nil {
+				t.Fatalf("%v: %s", err, out)
 			}
 			if env.Fragments != nil && joinFragments(env) != env.Text {
 				t.Fatalf("fragments make %q, want %q", joinFragments(env), env.Text)
