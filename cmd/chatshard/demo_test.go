@@ -87,8 +87,8 @@ func TestDemoNDJSON(t *testing.T) {
 				joined++
 			}
 		}
-		if messages["twitch"] < 400 || messages["discord"] < 400 || joined != 5 {
-			t.Errorf("%v messages and %d joins, want about 490 of each and 5", messages, joined)
+		if messages["twitch"] < 400 || messages["discord"] < 400 || joined != 5+10 {
+			t.Errorf("%v messages and %d joins, want about 490 of each, and 5 channels and 10 guilds", messages, joined)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,11 +37,15 @@ type pipeline struct {
 	zlog   zerolog.Logger
 	served chan error // what ended the server
 
-	mu   sync.Mutex // guards encoders; held for encoding only
-	buf  []byte
+	mu        sync.Mutex // guards encoders and what follows; held for encoding only
+	buf       []byte
+	ids       *cursor
+	names     map[string]string // of Twitch's channels, by id: as they were joined
+	twins     map[*encoder]*encoder
+	stdoutIDs *cursor
+
 	ctx  context.Context // of what may wait: ended by kill
 	kill context.CancelFunc
-	ids  *cursor
 
 	serving sync.WaitGroup
 }
@@ -90,22 +95,32 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 	return p, nil
 }
 
-// write implements sink.
+// write implements sink. What is too large for the log is there without what was
+// received, or as a gap.
 func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
-	p.mu.Lock()
-	p.buf = enc.appendBody(p.buf[:0], e)
-	body := bytes.Clone(p.buf)
-	p.mu.Unlock()
-	entry := &relay.Entry{
-		ID: enc.platform + " " + enc.network + " " + bodyID(body), Body: body, Time: enc.now(),
-		Subject: relay.Subject{Platform: enc.platform, Network: enc.network, Account: enc.account, Channel: channelOf(e), Kind: bodyKind(body)},
+	err := p.append(enc, e, false, acked)
+	if errors.Is(err, relay.ErrTooLarge) {
+		err = p.append(enc, e, true, acked)
 	}
-	err := p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
+	if errors.Is(err, relay.ErrTooLarge) {
+		err = p.append(enc, tooLarge(e, enc.now(), err), false, acked)
+	}
+	if err != nil && p.ctx.Err() == nil {
+		p.zlog.Warn().Err(err).Msg("an event is lost to the log")
+	}
+	if p.stdout != nil {
+		p.stdout.write(p.shown(enc), e, nil)
+	}
+}
+
+func (p *pipeline) append(enc *encoder, e balancer.Event, bare bool, acked func()) error {
+	entry := p.entry(enc, e, bare)
+	return p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
 		switch {
 		case err != nil:
 			p.zlog.Debug().Err(err).Msg("an event is not in the log")
 		case !dup:
-			if err := p.hub.Append(seq, body); err != nil {
+			if err := p.hub.Append(seq, entry.Body); err != nil {
 				p.zlog.Warn().Err(err).Msg("an event cannot be handed out")
 			}
 		}
@@ -113,12 +128,49 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 			acked()
 		}
 	})
-	if err != nil && p.ctx.Err() == nil {
-		p.zlog.Warn().Err(err).Msg("an event is lost to the log")
+}
+
+// entry encodes an event.
+func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	enc.bare = bare
+	p.buf = enc.appendBody(p.buf[:0], e)
+	body := bytes.Clone(p.buf)
+	if cap(p.buf) > 1<<20 {
+		p.buf = nil // one long line must not stay
 	}
-	if p.stdout != nil {
-		p.stdout.write(enc, e, nil)
+	p.learn(enc, e)
+	return &relay.Entry{ // outlives the event, whose memory is used again
+		ID: strings.Clone(enc.id), Body: body, Time: enc.now(),
+		Subject: relay.Subject{
+			Platform: enc.platform, Network: enc.network, Account: enc.account,
+			Channel: strings.Clone(channelOf(e)), Kind: bodyKind(body),
+		},
 	}
+}
+
+// shown returns the encoder for standard output, whose cursor counts what is
+// written there.
+func (p *pipeline) shown(enc *encoder) *encoder {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.twins == nil {
+		p.twins, p.stdoutIDs = map[*encoder]*encoder{}, newCursor()
+	}
+	if p.twins[enc] == nil {
+		p.twins[enc] = &encoder{platform: enc.platform, network: enc.network, account: enc.account, cursor: p.stdoutIDs, now: enc.now}
+	}
+	return p.twins[enc]
+}
+
+// tooLarge returns the gap that stands for an event.
+func tooLarge(e balancer.Event, at time.Time, err error) balancer.Event {
+	if d, ok := e.Data.(*discord.Dispatch); ok {
+		e.Key, _ = d.KeyID()
+	}
+	e.ID, e.Data = "", balancer.Gap{From: at.Add(-time.Millisecond), To: at, Dropped: 1, Err: err}
+	return e
 }
 
 // channelOf is the channel of an event as subjects name it: what survives a
@@ -133,21 +185,6 @@ func channelOf(e balancer.Event) string {
 		}
 	}
 	return string(e.Key)
-}
-
-// bodyID returns an envelope's id as it is written there.
-func bodyID(body []byte) string {
-	const start = `{"v":1,"id":"`
-	if len(body) < len(start) {
-		return ""
-	}
-	rest := body[len(start):]
-	for i, c := range rest {
-		if c == '"' && (i == 0 || rest[i-1] != '\\') {
-			return string(rest[:i])
-		}
-	}
-	return ""
 }
 
 // bodyKind returns an envelope's kind.
@@ -174,6 +211,7 @@ func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
 		p.mu.Lock()
 		p.ids.seq++
 		id := p.ids.epoch + ":" + strconv.FormatUint(p.ids.seq, 10)
+		channel := p.place(s)
 		p.mu.Unlock()
 		body, err := json.Marshal(struct {
 			V        int              `json:"v"`
@@ -187,7 +225,7 @@ func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
 			Kind     string           `json:"kind"`
 			Gap      envelopeGap      `json:"gap"`
 			Error    string           `json:"error"`
-		}{1, id, stamp(now()), s.Platform, s.Network, s.Account, "", channelNamed(s.Channel), "gap", g, "the log could not be written"})
+		}{1, id, stamp(now()), s.Platform, s.Network, s.Account, "", channel, "gap", g, "the log could not be written"})
 		if err != nil {
 			continue
 		}
@@ -201,11 +239,33 @@ func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
 	return gaps
 }
 
-func channelNamed(name string) *envelopeChannel {
-	if name == "" {
-		return nil
+// learn keeps the name of a channel whose entries are stored under its id: gaps
+// need it, since filters ask for names. mu is held.
+func (p *pipeline) learn(enc *encoder, e balancer.Event) {
+	m, ok := e.Data.(*irc.Message)
+	if !ok || enc.platform != "twitch" || m.Command() != "ROOMSTATE" { // it follows each join
+		return
 	}
-	return &envelopeChannel{Name: name}
+	id, _ := m.Tag("room-id")
+	if name := strings.TrimPrefix(m.Channel(), "#"); id != "" && name != "" {
+		if p.names == nil {
+			p.names = map[string]string{}
+		}
+		p.names[strings.Clone(id)] = strings.Clone(name)
+	}
+}
+
+// place returns the channel that entries were about; nil for none. mu is held.
+func (p *pipeline) place(s relay.Subject) *envelopeChannel {
+	switch {
+	case s.Channel == "":
+		return nil
+	case s.Platform == "discord":
+		return &envelopeChannel{ID: s.Channel}
+	case p.names[s.Channel] != "":
+		return &envelopeChannel{ID: s.Channel, Name: p.names[s.Channel]}
+	}
+	return &envelopeChannel{Name: s.Channel}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
