@@ -66,8 +66,17 @@ func newConn(t *Transport, raw net.Conn, id balancer.ShardID) *conn {
 	return c
 }
 
+// oversized tells of a line that was skipped. mu is held, but during the login,
+// when there is nothing to miss yet.
 func (c *conn) oversized(n int) {
 	c.t.oversized.Add(1)
+	c.note()
+	to := time.Now()
+	from := c.sent.time()
+	if from.IsZero() || !from.Before(to) {
+		from = to.Add(-time.Millisecond)
+	}
+	c.later = append(c.later, balancer.Event{Data: balancer.Gap{From: from, To: to, Dropped: 1, Err: ErrLineTooLong}})
 	c.t.cfg.Logger.Debug().Stringer("shard", c.id).Int("bytes", n).Msg("line too long: skipped")
 }
 
@@ -172,6 +181,9 @@ func (c *conn) cut(buf []balancer.Event) int {
 			continue
 		}
 		line, ok := c.in.next()
+		if !ok && len(c.later) > 0 {
+			continue
+		}
 		if !ok {
 			break
 		}

@@ -36,6 +36,8 @@ var (
 	ErrSameChannel = errors.New("another name of a channel that is joined")
 	// ErrRemoved ends a membership that the service ended by itself.
 	ErrRemoved = errors.New("removed from the channel")
+	// ErrLineTooLong is why there is a Gap: a line had more than Config.MaxLine bytes.
+	ErrLineTooLong = errors.New("irc: a line was too long to be taken in")
 	// ErrReadOnly is returned by Say of a Client without an account that can
 	// send.
 	ErrReadOnly = errors.New("irc: an anonymous account cannot send: set ClientConfig.Sender")

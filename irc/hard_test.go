@@ -275,6 +275,15 @@ func TestOversizedLines(t *testing.T) {
 		if over, _ := f.tr.Skipped(); over != 4 || v.Received != 6 {
 			t.Errorf("%d lines skipped, want 4; %v", over, v)
 		}
+		gaps := 0
+		for _, e := range f.events {
+			if g, ok := e.Data.(balancer.Gap); ok && errors.Is(g.Err, irc.ErrLineTooLong) && g.Dropped == 1 && g.From.Before(g.To) {
+				gaps++
+			}
+		}
+		if gaps != 4 {
+			t.Errorf("%d gaps for lines that were too long, want 4", gaps)
+		}
 		if s := f.srv.Stats(); s.Dialled != 1 {
 			t.Errorf("%d connections, want 1", s.Dialled)
 		}

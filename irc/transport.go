@@ -68,7 +68,7 @@ type Config struct {
 	PingInterval time.Duration // silence after which the server is asked whether it is there; default 30 s
 	PingTimeout  time.Duration // for its answer, or anything else; default 10 s
 	WriteTimeout time.Duration // for the server to take in what is written; default 10 s
-	MaxLine      int           // bytes of the longest line taken in; longer ones are skipped and counted; default 16 KiB, at most MaxLine
+	MaxLine      int           // bytes of the longest line taken in; one that is longer becomes a Gap; default 16 KiB, at most MaxLine
 	Pings        bool          // PING and PONG are delivered as well
 
 	Logger zerolog.Logger // default: disabled

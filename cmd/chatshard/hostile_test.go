@@ -421,23 +421,21 @@ func stored(t *testing.T, addr, epoch string) func() []byte {
 		t.Fatal(err)
 	}
 	return func() []byte {
-		for {
-			m, err := consumer.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			body := m.Data()
-			if m.Headers().Get("Chatshard-Encoding") == "s2" {
-				if body, err = s2.Decode(nil, body); err != nil {
-					t.Fatal(err)
-				}
-			}
-			meta, err := m.Metadata()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return relay.AppendEnvelope(nil, relay.Cursor{Epoch: epoch, Seq: meta.Sequence.Stream}, body)
+		m, err := consumer.Next()
+		if err != nil {
+			t.Fatal(err)
 		}
+		body := m.Data()
+		if m.Headers().Get("Chatshard-Encoding") == "s2" {
+			if body, err = s2.Decode(nil, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return relay.AppendEnvelope(nil, relay.Cursor{Epoch: epoch, Seq: meta.Sequence.Stream}, body)
 	}
 }
 
