@@ -6,10 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -21,11 +18,9 @@ import (
 	"github.com/chatshard/chatshard/balancer"
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/discord"
+	"github.com/chatshard/chatshard/discord/discordtest"
 	"github.com/chatshard/chatshard/irc"
-	"github.com/gorilla/websocket"
-	"github.com/klauspost/compress/s2"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/chatshard/chatshard/irc/irctest"
 	"github.com/rs/zerolog"
 )
 
@@ -236,206 +231,78 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// waitFor returns what was written once it is so many lines.
-func waitFor(t *testing.T, out *spool, n int) string {
-	t.Helper()
-	until(t, "standard output", func() bool { return strings.Count(out.String(), "\n") >= n })
-	return out.String()
-}
-
-// frames returns a function that returns what an output sends, frame by frame;
-// it ends the test when nothing comes.
-func frames(t *testing.T, addr, name string, q url.Values) func() []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	t.Cleanup(cancel)
-	get := func(q url.Values) *http.Response {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v1/"+name+"?"+q.Encode(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { res.Body.Close() })
-		if res.StatusCode != 200 {
-			t.Fatal(name, res.Status)
-		}
-		return res
-	}
-	switch name {
-	case "ws":
-		c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+"/v1/ws?"+q.Encode(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
-		return func() []byte {
-			for {
-				kind, msg, err := c.ReadMessage()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if kind != websocket.TextMessage {
-					t.Fatalf("a message of type %d", kind)
-				}
-				if !bytes.HasPrefix(msg, []byte(`{"type":"hello"`)) {
-					return msg
-				}
-			}
-		}
-	case "poll":
-		var have [][]byte
-		return func() []byte {
-			for len(have) == 0 {
-				q.Set("wait", "10s")
-				q.Set("max", "7")
-				res := get(q)
-				body, err := io.ReadAll(res.Body)
-				if err != nil || len(body) == 0 {
-					t.Fatalf("nothing came: %v", err)
-				}
-				have = bytes.SplitAfter(body, []byte("\n"))
-				have = have[:len(have)-1]
-				q.Set("from", res.Header.Get("Chatshard-Cursor"))
-			}
-			line := have[0]
-			have = have[1:]
-			return line[:len(line)-1]
-		}
-	case "sse":
-		// A line of an event stream ends with CR, LF or both.
-		in := bufio.NewReaderSize(get(q).Body, 1<<16)
-		line := func() string {
-			var b []byte
-			for {
-				c, err := in.ReadByte()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if c == '\r' {
-					t.Fatalf("CR after %.100q", b)
-				}
-				if c == '\n' {
-					return string(b)
-				}
-				b = append(b, c)
-			}
-		}
-		return func() []byte {
-			for {
-				var data []byte
-				for l := line(); l != ""; l = line() {
-					field, value, _ := strings.Cut(l, ": ")
-					switch field {
-					case "data":
-						if data != nil {
-							t.Fatalf("data twice: %.100q", l)
-						}
-						data = []byte(value)
-					case "id", "retry", "":
-					default:
-						t.Fatalf("field %.100q", l)
-					}
-				}
-				if data != nil {
-					return data
-				}
-			}
-		}
-	}
-	in := bufio.NewReaderSize(get(q).Body, 1<<16)
-	return func() []byte {
-		for {
-			line, err := in.ReadBytes('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(line) > 1 {
-				return line[:len(line)-1]
-			}
-		}
-	}
-}
-
-// hookSink is what a webhook posts to.
-type hookSink struct {
-	url string
-	got chan []byte
-}
-
-func newHookSink(t *testing.T) *hookSink {
-	s := &hookSink{got: make(chan []byte, 1000)}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if bytes.HasPrefix(body, []byte("[")) {
-			var all []json.RawMessage
-			if err := json.Unmarshal(body, &all); err != nil {
-				t.Errorf("a body that is no array: %v", err)
-			}
-			for _, one := range all {
-				s.got <- one
-			}
-			return
-		}
-		for line := range bytes.Lines(body) {
-			if !bytes.HasSuffix(line, []byte("}\n")) {
-				t.Errorf("a line that does not end: %.100q", line)
-			}
-			s.got <- line[:len(line)-1]
-		}
-	}))
-	t.Cleanup(srv.Close)
-	s.url = srv.URL
-	return s
-}
-
-func (s *hookSink) next() []byte {
-	select {
-	case line := <-s.got:
-		return line
-	case <-time.After(30 * time.Second):
-		return nil
-	}
-}
-
-// stored reads the stream as another program does, over NATS.
-func stored(t *testing.T, addr, epoch string) func() []byte {
-	t.Helper()
-	nc, err := nats.Connect("nats://"+addr, nats.Token("nats-token"))
+// TestHostileServers: what servers send over the wire comes out of a relay that
+// runs as users run it; a line of a MiB is a gap, and a WebSocket that asks for
+// a channel with wildcards in its name gets it.
+func TestHostileServers(t *testing.T) {
+	ircd := irctest.NewIRC(&irctest.Config{SendQueue: 4 << 20})
+	t.Cleanup(ircd.Close)
+	at, err := ircd.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	t.Cleanup(cancel)
-	js := must(jetstream.New(nc))
-	consumer, err := js.OrderedConsumer(ctx, "EV", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"ev.*.*.*.*.*"}})
-	if err != nil {
+	chats, api := discordtest.New(&discordtest.Config{Bots: []discordtest.Bot{{GuildCount: 1}}}), ""
+	t.Cleanup(chats.Close)
+	if l, err := chats.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
+	} else {
+		api = fmt.Sprintf("http://%v/api/v10", l)
 	}
-	return func() []byte {
-		m, err := consumer.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		body := m.Data()
-		if m.Headers().Get("Chatshard-Encoding") == "s2" {
-			if body, err = s2.Decode(nil, body); err != nil {
-				t.Fatal(err)
+	addr := freeAddr(t)
+	p := begin(t, nil, "run", "-c", written(t, "c.yaml", fmt.Sprintf(`version: 1
+irc:
+  net: {address: %q, tls: false, nick: "bot{shard}", channels: ["#a*b>c.?", "#other"]}
+discord: {account: {token: bot-token, name: mybot}, api: %q}
+relay: {listen: %q, stdout: true}
+`, at, api, addr)))
+	until(t, "both", func() bool {
+		out := p.stdout.String()
+		return strings.Count(out, `"kind":"join","flags":["self"]`) == 2 && strings.Contains(out, `"kind":"ready"`)
+	})
+	all := frames(t, addr, "stream", url.Values{})
+	one := frames(t, addr, "ws", url.Values{"channel": {"#a*b>c.?"}, "kind": {"message"}})
+
+	lines := []string{
+		":a!b@c PRIVMSG #a*b>c.? :\x01\x02 \x1b[31m\x7f \u2028 \xff\xfe data: x", "@msgid=\xff;+x=\\s\\: :a!b@c PRIVMSG #a*b>c.? :\rid: 1\revent: end",
+		":a!b@c PRIVMSG #a*b>c.? :" + strings.Repeat("\"\\\xc3", 5000), ":\xff!\xfe@\xfd PRIVMSG #a*b>c.? :}],",
+	}
+	for _, l := range lines {
+		ircd.Raw("#a*b>c.?", l)
+	}
+	ircd.Raw("#other", ":a!b@c PRIVMSG #other :"+strings.Repeat("x", 1<<20))
+	ircd.Raw("#other", ":a!b@c PRIVMSG #other :after")
+	for _, want := range lines {
+		for name, next := range map[string]func() []byte{"stream": all, "ws": one} {
+			e := read(t, next())
+			for e.Kind != "message" {
+				e = read(t, next())
+			}
+			if rawOf(e) != want || e.Channel.Name != "#a*b>c.?" || e.Platform != "irc" {
+				t.Errorf("%s: got %+.300v, want %.200q", name, e, want)
 			}
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return relay.AppendEnvelope(nil, relay.Cursor{Epoch: epoch, Seq: meta.Sequence.Stream}, body)
+	}
+	gap, after := read(t, all()), read(t, all())
+	if gap.Kind != "gap" {
+		gap, after = after, gap
+	}
+	if gap.Kind != "gap" || gap.Gap.Dropped != 1 || !strings.Contains(gap.Error, "too long") || after.Text != "after" {
+		t.Errorf("got %+v and %+v, want a gap and a message", gap, after)
+	}
+
+	guild := chats.Guilds("")[0]
+	text := "\x00\x1b\u2028\"}],\n\r\n\n<:x:1> \ufffd" + strings.Repeat("\U0001f408", 1000)
+	id := chats.Publish("", guild, discordtest.Message(discordtest.Channel(guild, 0), "*\x01.>", text)).String()
+	e := read(t, all())
+	if e.ID != id || e.Text != text || e.User.Login != "*\x01.>" && e.User.Name != "*\x01.>" {
+		t.Errorf("got %+v", e)
+	}
+	p.stop()
+	if code := p.end(t); code != exitOK {
+		t.Errorf("exit %d: %s", code, &p.stderr)
+	}
+	for line := range strings.Lines(p.stdout.String()) {
+		read(t, []byte(line))
 	}
 }
 

@@ -183,6 +183,25 @@ func TestBadRequests(t *testing.T) {
 	s.gone(t)
 }
 
+// TestInflated: what is small on the wire and large when inflated ends the
+// connection as what is large on the wire does.
+func TestInflated(t *testing.T) {
+	s := serve(t, newTestHub(t, nil), &ServerConfig{Compress: true})
+	c := s.dial(t, "")
+	c.conn.EnableWriteCompression(true)
+	_ = c.conn.WriteMessage(websocket.TextMessage, make([]byte, 32<<20)) // may be cut off
+	for {
+		_, msg, err := c.conn.ReadMessage()
+		if err != nil {
+			break
+		}
+		if !strings.HasPrefix(string(msg), `{"type":"hello"`) {
+			t.Fatalf("it is answered %s", msg)
+		}
+	}
+	s.gone(t)
+}
+
 // TestSlowLoris: who sends his request a byte at a time is cut off. It waits
 // for the server's real time-out.
 func TestSlowLoris(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -206,8 +207,13 @@ func (c *websocketConn) read(ctx context.Context) {
 	c.conn.SetCloseHandler(func(int, string) error { return nil }) // write answers
 	requests := bucket{rate: 2000, burst: 10_000}                  // of acknowledgements; what may cost more is a hundred of them
 	for {
-		kind, msg, err := c.conn.ReadMessage()
+		kind, r, err := c.conn.NextReader()
 		if err != nil {
+			return
+		}
+		// The read limit is for what comes over the wire, which may inflate.
+		msg, err := io.ReadAll(io.LimitReader(r, wsReadLimit+1))
+		if err != nil || len(msg) > wsReadLimit {
 			return
 		}
 		alive()
