@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	readMessages = 2000
+	readMessages = 500
 	// readBytes bounds what the engine sends on one request: more than 64 MB on
 	// the way to one connection ends it.
 	readBytes    = 16 << 20
@@ -71,10 +71,7 @@ func (l *NATSLog) scan(ctx context.Context, after, to uint64, f func(*stored) bo
 		case err != nil:
 			r.drop()
 			return l.readError(err)
-		case !more: // f had enough, and the engine may still be sending
-			r.drop()
-			return nil
-		case r.at >= to:
+		case !more, r.at >= to:
 			l.readers.put(r)
 			return nil
 		case next:
@@ -111,6 +108,7 @@ type reader struct {
 	idle time.Time
 	ask  string
 	n    int
+	left int // messages that were asked for and did not come yet: f had enough
 }
 
 func (l *NATSLog) newReader(ctx context.Context, after uint64) (*reader, error) {
@@ -139,27 +137,32 @@ func (r *reader) drop() {
 	r.log.read.Publish("$JS.API.CONSUMER.DELETE."+r.log.cfg.Stream+"."+r.name, nil)
 }
 
-// pull asks for messages up to a number once and hands them to f. It reports
-// whether any came, and whether f wants more.
+// pull asks for messages up to a number once, unless some are still on their
+// way, and hands them to f. It reports whether any came, and whether f wants more.
 func (r *reader) pull(ctx context.Context, to uint64, f func(*stored) bool) (came, more bool, err error) {
-	n := int(min(readMessages, to-r.at))
-	r.n++
-	base := strings.TrimSuffix(r.sub.Subject, "*")
-	inbox := base + strconv.Itoa(r.n)
-	ask, _ := json.Marshal(map[string]any{"batch": n, "max_bytes": readBytes, "no_wait": true})
-	if err := r.log.read.PublishRequest(r.ask, inbox, ask); err != nil {
-		return false, true, err
+	inbox := func() string { return strings.TrimSuffix(r.sub.Subject, "*") + strconv.Itoa(r.n) }
+	resumed := r.left > 0
+	if !resumed {
+		r.n++
+		r.left = int(min(readMessages, to-r.at))
+		ask, _ := json.Marshal(map[string]any{"batch": r.left, "max_bytes": readBytes, "no_wait": true})
+		if err := r.log.read.PublishRequest(r.ask, inbox(), ask); err != nil {
+			return false, true, err
+		}
 	}
 	wait, cancel := context.WithTimeout(ctx, 3*askWithin)
 	defer cancel()
-	for n > 0 {
+	for r.left > 0 && r.at < to {
 		m, err := r.sub.NextMsgWithContext(wait)
-		if err != nil {
+		switch {
+		case err != nil && resumed && ctx.Err() == nil:
+			return came, true, nats.ErrNoResponders // they went with a connection
+		case err != nil:
 			return came, true, err
 		}
 		if len(m.Data) == 0 && m.Header != nil {
 			s := m.Header.Get("Status")
-			if s != "" && m.Subject != inbox {
+			if s != "" && m.Subject != inbox() {
 				continue // of the request before, which was fulfilled
 			}
 			switch s {
@@ -170,6 +173,7 @@ func (r *reader) pull(ctx context.Context, to uint64, f func(*stored) bool) (cam
 				if s == "409" && strings.Contains(m.Header.Get("Description"), "Consumer") {
 					return came, true, nats.ErrNoResponders // deleted
 				}
+				r.left = 0
 				return came, true, nil
 			default:
 				return came, true, fmt.Errorf("status %s %s", s, m.Header.Get("Description"))
@@ -179,7 +183,7 @@ func (r *reader) pull(ctx context.Context, to uint64, f func(*stored) bool) (cam
 		if err != nil {
 			return came, true, err
 		}
-		n--
+		r.left--
 		if seq > r.at+1 {
 			return came, true, &PrunedError{After: r.at, First: seq}
 		}

@@ -246,6 +246,10 @@ func TestNATSLog(t *testing.T) {
 
 	// In pieces, each going on where the last one ended.
 	at, total := uint64(0), 0
+	made, err := l.read.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for at < channels*each {
 		var n int
 		next, err := l.Read(t.Context(), at, channels*each, func(seq uint64, _ []byte) bool {
@@ -259,6 +263,12 @@ func TestNATSLog(t *testing.T) {
 	}
 	if total != channels*each {
 		t.Errorf("%d entries read, want %d", total, channels*each)
+	}
+	if err := l.read.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := made.Pending(); n > 1 || err != nil {
+		t.Errorf("the engine was asked to begin %d times, %v; want once at most", n, err)
 	}
 	closeLog(t, l)
 	if err := l.Append(t.Context(), entry("c", 1), nil); !errors.Is(err, ErrClosed) {
