@@ -133,8 +133,37 @@ func (a *Account) Wait(ctx context.Context, kind balancer.Budget, id balancer.Sh
 	return nil
 }
 
+// Left returns how many joins, logins or messages (where the account has no
+// rank) may be spent now without waiting. limited is false where nothing limits
+// them, or something that is not the account's own.
+func (a *Account) Left(kind balancer.Budget) (n int, limited bool) {
+	now := time.Now()
+	if kind == balancer.BudgetSend {
+		a.sends.mu.Lock()
+		defer a.sends.mu.Unlock()
+		if a.sends.sends == nil {
+			return 0, false
+		}
+		return a.sends.sends.left(now), true
+	}
+	windows, _ := a.limiter.(balancer.Windows)
+	w := windows[kind]
+	if w == nil {
+		return 0, false
+	}
+	return w.Left(now), true
+}
+
+// sendWait returns how long a message to a channel would have to wait now.
+func (a *Account) sendWait(channel string, privileged bool) time.Duration {
+	a.sends.mu.Lock()
+	defer a.sends.mu.Unlock()
+	return a.sends.wait(time.Now(), channel, privileged)
+}
+
 // waitSend waits until one message may be sent to a channel, and spends it.
-// A privileged one is sent as moderator, VIP or broadcaster.
+// A privileged one is sent as moderator, VIP or broadcaster. It does not begin
+// to wait for what comes after the end of ctx.
 func (a *Account) waitSend(ctx context.Context, channel string, privileged bool) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -144,11 +173,14 @@ func (a *Account) waitSend(ctx context.Context, channel string, privileged bool)
 		if d == 0 {
 			return nil
 		}
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+			return &BudgetError{After: d, Err: context.DeadlineExceeded}
+		}
 		t := time.NewTimer(d)
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return &BudgetError{After: a.sendWait(channel, privileged), Err: ctx.Err()}
 		case <-t.C:
 		}
 	}

@@ -3,6 +3,7 @@ package irc
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 var (
@@ -46,6 +47,19 @@ var (
 	// ErrConfig is wrapped by the errors of a Config that cannot work.
 	ErrConfig = errors.New("irc: config")
 )
+
+// BudgetError says that the account's budget had no room for a message before
+// ctx ended: nothing was sent.
+type BudgetError struct {
+	After time.Duration // when there is room, if nobody else takes it
+	Err   error         // of ctx
+}
+
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("irc: the account's budget for messages has room in %v: %v", e.After.Round(time.Millisecond), e.Err)
+}
+
+func (e *BudgetError) Unwrap() error { return e.Err }
 
 // LoginError says why a server did not let an account in. It never holds the
 // token.

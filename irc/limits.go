@@ -91,6 +91,17 @@ func (l *slidingLog) wait(now time.Time) time.Duration {
 	return max(l.at[l.next].Add(l.per).Sub(now), 0)
 }
 
+// left returns how many may be spent now. The nil slidingLog has no answer.
+func (l *slidingLog) left(now time.Time) (n int) {
+	for i := range l.at {
+		if t := l.at[(l.next+i)%len(l.at)]; !t.IsZero() && t.Add(l.per).After(now) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
 // spend notes one, whether it is allowed or not.
 func (l *slidingLog) spend(now time.Time) {
 	if l != nil {
@@ -112,15 +123,23 @@ func newSendBudget(l Limits) *sendBudget {
 	return &sendBudget{sends: newLog(l.Sends), mods: newLog(l.ModSends), channel: l.Channel, last: make(map[string]*slidingLog)}
 }
 
+// wait returns how long a message to a channel would have to wait. mu is held.
+func (b *sendBudget) wait(now time.Time, channel string, privileged bool) time.Duration {
+	if privileged {
+		return b.mods.wait(now)
+	}
+	return max(b.last[channel].wait(now), b.sends.wait(now))
+}
+
 // take spends one message to a channel and returns 0, or spends nothing and
 // returns how long to wait.
 func (b *sendBudget) take(now time.Time, channel string, privileged bool) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if d := b.wait(now, channel, privileged); d > 0 {
+		return d
+	}
 	if privileged {
-		if d := b.mods.wait(now); d > 0 {
-			return d
-		}
 		b.mods.spend(now)
 		b.sends.spend(now)
 		return 0
@@ -130,9 +149,6 @@ func (b *sendBudget) take(now time.Time, channel string, privileged bool) time.D
 		b.prune(now)
 		own = newLog(b.channel)
 		b.last[channel] = own
-	}
-	if d := max(own.wait(now), b.sends.wait(now)); d > 0 {
-		return d
 	}
 	own.spend(now)
 	b.sends.spend(now)

@@ -27,7 +27,8 @@ type turn struct {
 // waits for the account's budget, for an earlier message to the same channel,
 // and up to 5 s for the answer; ctx bounds all of that. An error means that
 // nothing was sent: text that is too long or has line ends is a [*LineError],
-// no connection is [balancer.ErrNotReady]. When ctx ends after the message was
+// no connection is [balancer.ErrNotReady], no room in the budget before ctx ends
+// a [*BudgetError]. When ctx ends after the message was
 // sent, the receipt is unknown.
 func (c *Client) Say(ctx context.Context, channel, text string) (Receipt, error) {
 	return c.say(ctx, channel, "", text)
@@ -79,6 +80,16 @@ func (c *Client) say(ctx context.Context, channel, parent, text string) (Receipt
 		return Receipt{Reason: "connection lost", Text: err.Error()}, nil
 	}
 	return Receipt{}, err
+}
+
+// SendWait returns how long the account's budget would make a message to a
+// channel wait now; 0 for a channel that cannot be.
+func (c *Client) SendWait(channel string) time.Duration {
+	k, err := c.t.Key(channel)
+	if err != nil {
+		return 0
+	}
+	return c.sender.sendWait(string(k), c.ranks(k))
 }
 
 // frame encodes a message.

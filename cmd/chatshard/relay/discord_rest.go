@@ -110,6 +110,15 @@ func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
 // Split implements [Sender]: 2,000 characters.
 func (s *DiscordSender) Split(_, text string) []string { return splitText(text, 0, discordChars) }
 
+// Pace implements [Pacer].
+func (s *DiscordSender) Pace(channel string) time.Duration {
+	id, err := snowflake.Parse(channel)
+	if err != nil {
+		return 0
+	}
+	return s.limits.pace(rest.CreateMessage.Compile(nil, id))
+}
+
 // Send implements [Sender]. What Discord does not take is not sent again; where
 // it does not say, the message is sent again with the same nonce while there is
 // time.

@@ -110,6 +110,14 @@ func (l *discordLimits) due(b *restBucket, n int) time.Duration {
 	return max(d, 0)
 }
 
+// pace returns how long a request would have to wait now.
+func (l *discordLimits) pace(e *rest.CompiledEndpoint) time.Duration {
+	l.mu.Lock()
+	b := l.bucket(e)
+	l.mu.Unlock()
+	return l.due(b, 0)
+}
+
 // UnlockBucket implements [rest.RateLimiter]. r is nil where there is no answer.
 func (l *discordLimits) UnlockBucket(e *rest.CompiledEndpoint, r *http.Response) error {
 	l.mu.Lock()

@@ -94,6 +94,12 @@ func UnmarshalFilter(data []byte) (Filter, error) {
 	return in.Filter, err
 }
 
+// Check says what is wrong with a filter, an error that wraps ErrFilter.
+func (f Filter) Check() error {
+	_, err := f.compile()
+	return err
+}
+
 type filterList struct {
 	name string
 	list *[]string

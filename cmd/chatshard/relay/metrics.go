@@ -24,11 +24,13 @@ var (
 	lagMaxDesc   = prometheus.NewDesc("chatshard_reader_lag_entries_max", "How far the slowest of them is behind.", []string{"output", "policy"}, nil)
 	lagDesc      = prometheus.NewDesc("chatshard_consumer_lag_entries", "How far the slowest reader of a named consumer is behind.", []string{"consumer"}, nil)
 	gapsDesc     = prometheus.NewDesc("chatshard_gaps_total", "Gaps that readers were told of.", []string{"reason"}, nil)
+	waitingDesc  = prometheus.NewDesc("chatshard_log_waiting_entries", "Entries that the log has not yet acknowledged.", nil, nil)
+	bufferDesc   = prometheus.NewDesc("chatshard_log_waiting_bytes", "Memory of those entries.", nil, nil)
 	droppedDesc  = prometheus.NewDesc("chatshard_gap_entries_total", "Envelopes in them.", []string{"reason"}, nil)
 )
 
 func (m *hubMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsDesc, ringDesc, ringSizeDesc, seqDesc, logLagDesc, logUpDesc, readersDesc, lagMaxDesc, lagDesc, gapsDesc, droppedDesc} {
+	for _, d := range []*prometheus.Desc{eventsDesc, ringDesc, ringSizeDesc, seqDesc, logLagDesc, logUpDesc, readersDesc, lagMaxDesc, lagDesc, gapsDesc, droppedDesc, waitingDesc, bufferDesc} {
 		ch <- d
 	}
 }
@@ -77,6 +79,11 @@ func (m *hubMetrics) Collect(ch chan<- prometheus.Metric) {
 			healthy = 1
 		}
 		add(logUpDesc, prometheus.GaugeValue, healthy)
+		if l, ok := h.log.(interface{ Waiting() (entries, bytes int) }); ok {
+			entries, bytes := l.Waiting()
+			add(waitingDesc, prometheus.GaugeValue, uint64(entries))
+			add(bufferDesc, prometheus.GaugeValue, uint64(bytes))
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second) // a scrape has none
 		_, _, end, err := h.log.Bounds(ctx)
 		cancel()
@@ -96,6 +103,19 @@ func valid(s string) string {
 	}
 	return strconv.QuoteToASCII(s)[1 : len(strconv.QuoteToASCII(s))-1]
 }
+
+// newSendMetrics counts what became of what was to be sent.
+func newSendMetrics() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "chatshard_sends_total", Help: "Requests to send that an account was there for, by what became of them.",
+	}, []string{"platform", "network", "account", "outcome"})
+}
+
+// Describe implements prometheus.Collector.
+func (r *Router) Describe(ch chan<- *prometheus.Desc) { r.results.Describe(ch) }
+
+// Collect implements prometheus.Collector: what became of requests.
+func (r *Router) Collect(ch chan<- prometheus.Metric) { r.results.Collect(ch) }
 
 // serverMetrics counts what a server does.
 type serverMetrics struct {

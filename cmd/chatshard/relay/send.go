@@ -115,6 +115,19 @@ type Sender interface {
 	Send(ctx context.Context, m Message) SendResult
 }
 
+// Pacer is a Sender that knows how long its budgets make a message to a channel
+// wait: what an answer then says in RetryAfter.
+type Pacer interface {
+	Pace(channel string) time.Duration
+}
+
+func pace(s Sender, channel string) time.Duration {
+	if p, ok := s.(Pacer); ok {
+		return p.Pace(channel)
+	}
+	return 0
+}
+
 func refused(code, reason string) SendResult {
 	return SendResult{Status: StatusRefused, Code: code, Reason: reason}
 }

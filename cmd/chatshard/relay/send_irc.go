@@ -63,7 +63,7 @@ func (s *IRCSender) Send(ctx context.Context, m Message) SendResult {
 		r, err = s.client.Say(ctx, m.Channel.Channel, m.Text)
 	}
 	if err != nil {
-		return ircRefusal(ctx, err)
+		return s.refusal(ctx, m.Channel.Channel, err)
 	}
 	res := ircResult(r)
 	res.Altered = s.altered(m.Channel.Channel, m.Text)
@@ -97,12 +97,18 @@ func ircResult(r irc.Receipt) SendResult {
 	return unknown(CodeSilence, "the server did not say within 5 s whether it took the message; it may not know the channel")
 }
 
-// ircRefusal is what an error of Say means: nothing was sent.
-func ircRefusal(ctx context.Context, err error) SendResult {
+// Pace implements [Pacer].
+func (s *IRCSender) Pace(channel string) time.Duration { return s.client.SendWait(channel) }
+
+// refusal is what an error of Say means: nothing was sent.
+func (s *IRCSender) refusal(ctx context.Context, channel string, err error) SendResult {
 	var line *irc.LineError
+	var budget *irc.BudgetError
 	switch {
+	case errors.As(err, &budget) && !errors.Is(err, context.Canceled):
+		return later(CodeRateLimited, "the account's budget for messages leaves no room in time", budget.After)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return interrupted(ctx, "the account's budget was spent or the channel's turn had not come", 5*time.Second)
+		return interrupted(ctx, "the channel's turn had not come", s.Pace(channel))
 	case errors.As(err, &line):
 		switch line.Field {
 		case "target", "channel":

@@ -381,3 +381,34 @@ func TestSendRoutes(t *testing.T) {
 		t.Errorf("without routes: %+v", got)
 	}
 }
+
+// An answer says when the account's budget has room again, by the budget itself.
+func TestSendSaysWhenThereIsRoom(t *testing.T) {
+	playSend(t, irctest.Config{}, irc.ClientConfig{}, func(t *testing.T, c *chatter) {
+		began := time.Now()
+		for i := range 20 {
+			if r := c.send(fmt.Sprint("twitch:c", i), "hello"); r.Status != StatusSent {
+				t.Fatalf("message %d: %+v", i+1, r)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		at := time.Now()
+		r := c.send("twitch:c20", "hello")
+		c.want(r, StatusRefused, CodeRateLimited)
+		room := began.Add(32 * time.Second) // the first one leaves the window then
+		if d := room.Sub(at); r.RetryAfter > d || r.RetryAfter < d-time.Second || time.Since(at) != 0 {
+			t.Errorf("try again after %v, answered after %v, want %v at once", r.RetryAfter, time.Since(at), d)
+		}
+		time.Sleep(r.RetryAfter)
+		if r := c.send("twitch:c20", "hello"); r.Status != StatusSent || time.Since(at)-room.Sub(at) > time.Second {
+			t.Errorf("%+v after the time that was asked for", r)
+		}
+		// The channel's own pace: another may wait for its turn.
+		q := SendRequest{To: "twitch:c20", Text: "again"}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if r := c.Send(ctx, q); r.Status != StatusRefused || r.RetryAfter < 500*time.Millisecond || r.RetryAfter > 1100*time.Millisecond {
+			t.Errorf("%+v, want the rest of 1.1 s", r)
+		}
+	})
+}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chatshard/chatshard/channels"
 )
 
@@ -41,6 +43,7 @@ type Router struct {
 	routes  atomic.Pointer[[]Route]
 	keys    keyWindow
 	sending atomic.Int64
+	results *prometheus.CounterVec // by account and outcome
 
 	mu    sync.Mutex // guards lanes; never held while waiting
 	lanes map[lane]*turn
@@ -61,7 +64,7 @@ type turn struct {
 // NewRouter returns a Router with routes. Where several fit a request that
 // names no account, the first one is taken.
 func NewRouter(routes ...Route) *Router {
-	r := &Router{lanes: make(map[lane]*turn)}
+	r := &Router{lanes: make(map[lane]*turn), results: newSendMetrics()}
 	r.Set(routes...)
 	return r
 }
@@ -99,6 +102,15 @@ func (r *Router) Send(ctx context.Context, q SendRequest) SendResult {
 	if no != nil {
 		return *no
 	}
+	res := r.over(ctx, route, name, q)
+	if !res.Duplicate {
+		r.results.WithLabelValues(string(route.Platform), route.Network, route.Account, res.Status).Inc()
+	}
+	return res
+}
+
+// over sends a text over an account.
+func (r *Router) over(ctx context.Context, route *Route, name channels.Name, q SendRequest) SendResult {
 	parts := route.Sender.Split(name.Channel, q.Text)
 	if len(parts) > maxParts {
 		res := refused(CodeTooLong, fmt.Sprintf("the text would be %d messages, %d are allowed", len(parts), maxParts))
@@ -179,6 +191,9 @@ func (r *Router) deliver(ctx context.Context, t *Route, name channels.Name, q Se
 	leave, no := r.enter(ctx, lane{t.Account, name})
 	if no != nil {
 		no.Parts = len(parts)
+		if no.RetryAfter > 0 {
+			no.RetryAfter = max(no.RetryAfter, pace(t.Sender, name.Channel))
+		}
 		return *no
 	}
 	defer leave()

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/irc"
 )
 
 // Role is what a token may do.
@@ -32,8 +35,9 @@ type Token struct {
 	Name        string // for logs and metrics
 	Hash        string // "sha256:" and 64 hex digits of the token: HashToken
 	Roles       []Role
-	Connections int     // streams at a time; default 100
-	Rate        float64 // requests a second; default 20, with bursts of twice as many
+	Connections int      // streams at a time; default 100
+	Rate        float64  // requests a second; default 20, with bursts of twice as many
+	Sends       irc.Rate // requests to send, those that are refused included; default 300 in 1 min; negative: no limit but Rate
 }
 
 // HashToken returns what Token.Hash has for a token.
@@ -72,8 +76,8 @@ func (c *ServerConfig) Check() error {
 				return fmt.Errorf("%w: token %q: role %q: want read, send or admin", ErrServer, t.Name, string(r))
 			}
 		}
-		if t.Connections < 0 || t.Rate < 0 {
-			return fmt.Errorf("%w: token %q: a negative limit", ErrServer, t.Name)
+		if t.Connections < 0 || t.Rate < 0 || t.Sends.N > 0 && t.Sends.Per <= 0 || t.Sends.N > maxSends {
+			return fmt.Errorf("%w: token %q: a limit that is negative or too large", ErrServer, t.Name)
 		}
 	}
 	for _, o := range c.Origins {
@@ -109,6 +113,7 @@ type guest struct {
 	sum   [32]byte
 	limit int
 	rate  bucket
+	sends *balancer.Window // nil: no limit
 
 	mu    sync.Mutex // guards conns
 	conns int
@@ -173,6 +178,7 @@ type guard struct {
 }
 
 const (
+	maxSends         = 1_000_000 // in a limit of a token
 	guessesPerMinute = 10
 	maxGuessers      = 4096
 )
@@ -193,7 +199,14 @@ func newGuard(c *ServerConfig) (*guard, error) {
 		if t.Rate == 0 {
 			t.Rate = 20
 		}
-		g.guests = append(g.guests, &guest{name: t.Name, roles: t.Roles, sum: sum, limit: t.Connections, rate: bucket{rate: t.Rate, burst: max(2*t.Rate, 1)}})
+		who := &guest{name: t.Name, roles: t.Roles, sum: sum, limit: t.Connections, rate: bucket{rate: t.Rate, burst: max(2*t.Rate, 1)}}
+		if t.Sends.N == 0 {
+			t.Sends = irc.Rate{N: 300, Per: time.Minute}
+		}
+		if t.Sends.N > 0 {
+			who.sends = balancer.NewWindow(t.Sends.N, t.Sends.Per)
+		}
+		g.guests = append(g.guests, who)
 	}
 	return g, nil
 }
@@ -212,7 +225,13 @@ func (p *problem) write(w http.ResponseWriter) {
 	if p.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="chatshard"`)
 	}
-	writeJSON(w, p.status, "application/problem+json", map[string]any{"status": p.status, "title": http.StatusText(p.status), "detail": p.text})
+	WriteProblem(w, p.status, "", p.text)
+}
+
+// WriteProblem answers with an error as RFC 9457 has it: what is wrong for
+// people, and a code for programs where there is one.
+func WriteProblem(w http.ResponseWriter, status int, code, detail string) {
+	writeSendProblem(w, sendProblem{Status: status, Title: http.StatusText(status), Detail: detail, Code: code})
 }
 
 // admit says who asks and whether he may.
@@ -250,6 +269,11 @@ func (g *guard) admit(r *http.Request, role Role) (*guest, *problem) {
 	}
 	if !who.may(role) {
 		return nil, &problem{http.StatusForbidden, 0, "this token has not the role " + string(role)}
+	}
+	if role == RoleSend && who.sends != nil {
+		if wait, _ := who.sends.Take(now, 1); wait > 0 {
+			return nil, &problem{http.StatusTooManyRequests, wait, "more messages than this token may send"}
+		}
 	}
 	return who, nil
 }

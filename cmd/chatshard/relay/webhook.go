@@ -33,10 +33,11 @@ import (
 // Any 2xx acknowledges it. 429 and 503 may say Retry-After. 410 ends the
 // webhook; other 4xx but 408, 409, 425 and 429 are final for the batch.
 type Webhook struct {
-	Name        string // of its durable cursor, and in logs
+	Name        string // in logs, and of its durable cursor, that of the consumer "webhook." and the name
 	URL         string
 	Secret      string // default: no signature
 	Filter      Filter
+	Policy      Policy            // when it falls behind; Block or DropOldest
 	Array       bool              // a JSON array; default: NDJSON
 	Batch       int               // envelopes at most; default 100
 	Bytes       int               // of a body, about; default 256 KiB
@@ -61,19 +62,35 @@ const (
 
 // Check says what is wrong with the configuration.
 func (w *Webhook) Check() error {
-	u, err := url.Parse(w.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if !WebhookURL(w.URL) {
 		// Not printed: such URLs are secrets.
 		return fmt.Errorf("%w: webhook %q: url: want http://… or https://…", ErrServer, w.Name)
 	}
-	if !consumerName.MatchString(w.Name) {
-		return fmt.Errorf("%w: webhook: name %q: want 1 to 64 letters, digits, _ . or -", ErrServer, w.Name)
+	if !WebhookName(w.Name) {
+		return fmt.Errorf("%w: webhook: name %q: want 1 to 56 letters, digits, _ . or -", ErrServer, w.Name)
+	}
+	if w.Policy != Block && w.Policy != DropOldest {
+		return fmt.Errorf("%w: webhook %q: policy %v: want block or drop_oldest", ErrServer, w.Name, w.Policy)
 	}
 	if w.Batch < 0 || w.Bytes < 0 || w.Timeout < 0 || w.GiveUp < 0 || w.DeadBytes < 0 {
 		return fmt.Errorf("%w: webhook %q: a negative limit", ErrServer, w.Name)
 	}
-	_, err = w.Filter.compile()
-	return err
+	return w.Filter.Check()
+}
+
+// webhookConsumer keeps the names of webhooks apart from those that readers
+// choose.
+const webhookConsumer = "webhook."
+
+// WebhookName reports whether a webhook can have a name.
+func WebhookName(name string) bool {
+	return name != "" && consumerName.MatchString(webhookConsumer+name)
+}
+
+// WebhookURL reports whether a webhook can post to a URL.
+func WebhookURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // Counts returns how many envelopes were taken, how often a batch was sent
@@ -87,7 +104,7 @@ func (w *Webhook) Run(ctx context.Context, all *Consumers) error {
 	if err := w.Check(); err != nil {
 		return err
 	}
-	m, err := all.Join(ctx, w.Name, SubscribeOptions{Filter: w.Filter, Idle: 15 * time.Second, output: "webhook"}, true)
+	m, err := all.Join(ctx, webhookConsumer+w.Name, SubscribeOptions{Filter: w.Filter, Policy: w.Policy, Idle: 15 * time.Second, output: "webhook"}, true)
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,7 @@ func TestWebhookGone(t *testing.T) {
 	h := newTestHub(t, nil)
 	all := NewConsumers(h.Hub, new(keptCursors))
 	h.say(t, 1, "x")
-	if err := all.store.Save(t.Context(), "hook", Cursor{"e1", 0}); err != nil {
+	if err := all.store.Save(t.Context(), webhookConsumer+"hook", Cursor{"e1", 0}); err != nil {
 		t.Fatal(err)
 	}
 	w := &Webhook{Name: "hook", URL: "http://x", Array: true, Client: &http.Client{Transport: hook(func(r *http.Request) *http.Response {
