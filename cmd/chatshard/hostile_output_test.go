@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"io"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/gorilla/websocket"
-	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -210,8 +210,12 @@ func stored(t *testing.T, addr, epoch string) func() []byte {
 			t.Fatal(err)
 		}
 		body := m.Data()
-		if m.Headers().Get("Chatshard-Encoding") == "s2" {
-			if body, err = s2.Decode(nil, body); err != nil {
+		if m.Headers().Get("Chatshard-Encoding") == "gzip" {
+			unzip, err := gzip.NewReader(bytes.NewReader(body))
+			if err == nil {
+				body, err = io.ReadAll(unzip)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -216,7 +216,7 @@ func newReceiver(t *testing.T, r *liveRelay) *receiver {
 	h.addr = l.Addr().String()
 	l.Close()
 	consumers := r.server.Consumers()
-	if err := consumers.store.Save(t.Context(), "hook", Cursor{r.epoch, 0}); err != nil { // from the start
+	if err := consumers.store.Save(t.Context(), webhookConsumer+"hook", Cursor{r.epoch, 0}); err != nil { // from the start
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -256,7 +256,7 @@ func Sign(secret string, at time.Time, body []byte) string {
 
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3).
 func retryAfter(v string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(v); err == nil && n > 0 && n < 1<<31 {
+	if n, err := strconv.ParseInt(v, 10, 32); err == nil && n > 0 {
 		return time.Duration(n) * time.Second
 	}
 	if t, err := http.ParseTime(v); err == nil {
