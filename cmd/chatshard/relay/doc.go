@@ -33,6 +33,42 @@
 // sides; several readers of a name share its channels, each channel at one
 // reader. [Server] is all that over HTTP, [Webhook] over POST.
 //
+// # Programs outside
+//
+// A program in any language may read the stream itself, with a durable consumer
+// of NATS: of the embedded engine where EngineConfig.Listen says so, or of the one
+// that has a URL. It is the stream EV, and [Subject.Name] says how the subjects
+// are made up that it filters by. Its consumer has to pull.
+//
+// A message is an envelope without its cursor. The cursor is the stream's
+// sequence number, which NATS gives with each message, and the epoch, which is
+// in the stream's metadata as chatshard-epoch and is asked for once a connection.
+// It is the same cursor that the other outputs have: a program can change over
+// from one to another. It stands in neither subject nor header, since what is
+// stored is written before it is known, and an epoch in each message would cost
+// more than it is worth. When the epoch is another than the one remembered, or
+// a number comes that is not new and is not delivered again, history was lost: the
+// consumer is made anew. A consumer that was away for longer than the log goes
+// back finds first_seq of the stream beyond its own ack_floor, and goes on there.
+//
+// What is larger than 64 KiB is stored with the header Chatshard-Encoding: gzip.
+// What is larger than 6 MiB even so, or than the server takes, stands in several
+// messages, one behind the other, with Chatshard-Part: 1/3 and so on; the last
+// one's number is the envelope's.
+//
+// Who connects with EngineConfig.Token has an account of NATS of his own. He reads
+// the stream, plain subscriptions to what is live included, makes, asks about and
+// removes consumers, 256 of them, and sends. The stream, the cursors and the rest
+// of the API are not there for him. An engine elsewhere has permissions of its
+// own: who may publish to ev.> or $JS.API.> there can spoil the log. Readers
+// without an account of their own should have a user who may publish no more than
+//
+//	send send.> $JS.API.STREAM.INFO.EV $JS.API.CONSUMER.INFO.EV.*
+//	$JS.API.CONSUMER.MSG.NEXT.EV.* $JS.ACK.EV.>
+//
+// with their consumers made for them by somebody who may; and be trusted, for
+// answers go where they say.
+//
 // # Sending
 //
 // A [Router] sends a text over the account that is for its channel and says

@@ -25,8 +25,9 @@ const (
 //
 //	ev.PLATFORM.NETWORK-OR-ACCOUNT.PART.KIND.CHANNEL
 //
-// with each of them as [Token] writes it, and the part of the channel as
-// [Part] counts it. NATS consumers filter by it: "ev.twitch.*.*.message.*".
+// with each of them as [SubjectToken] writes it, and the part of the channel as
+// [Part] counts it. NATS consumers filter by it: "ev.twitch.*.*.message.*". What
+// is a wildcard in a name is none in a subject.
 func (s Subject) Name() string {
 	owner := s.Network
 	if owner == "" {
