@@ -113,6 +113,20 @@ func TestSchemaOfGoldenFiles(t *testing.T) {
 	}
 }
 
+// The example of the README follows the schema.
+func TestSchemaOfReadme(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```json\n")
+	line, _, ok := strings.Cut(rest, "\n```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	read(t, []byte(line))
+}
+
 // The type that reads envelopes and the schema have the same keys.
 func TestSchemaOfType(t *testing.T) {
 	var schema map[string]any

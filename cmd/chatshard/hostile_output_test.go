@@ -31,7 +31,7 @@ func waitFor(t *testing.T, out *spool, n int) string {
 // it ends the test when nothing comes.
 func frames(t *testing.T, addr, name string, q url.Values) func() []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	get := func(q url.Values) *http.Response {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v1/"+name+"?"+q.Encode(), nil)
@@ -55,7 +55,7 @@ func frames(t *testing.T, addr, name string, q url.Values) func() []byte {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(3 * time.Minute))
 		return func() []byte {
 			for {
 				kind, msg, err := c.ReadMessage()
@@ -93,20 +93,14 @@ func frames(t *testing.T, addr, name string, q url.Values) func() []byte {
 		// A line of an event stream ends with CR, LF or both.
 		in := bufio.NewReaderSize(get(q).Body, 1<<16)
 		line := func() string {
-			var b []byte
-			for {
-				c, err := in.ReadByte()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if c == '\r' {
-					t.Fatalf("CR after %.100q", b)
-				}
-				if c == '\n' {
-					return string(b)
-				}
-				b = append(b, c)
+			b, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
 			}
+			if strings.Contains(b, "\r") {
+				t.Fatalf("CR in %.100q", b)
+			}
+			return b[:len(b)-1]
 		}
 		return func() []byte {
 			for {
@@ -197,7 +191,7 @@ func stored(t *testing.T, addr, epoch string) func() []byte {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	js := must(jetstream.New(nc))
 	consumer, err := js.OrderedConsumer(ctx, "EV", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"ev.*.*.*.*.*"}})

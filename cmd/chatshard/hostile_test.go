@@ -126,7 +126,7 @@ func hostile(t testing.TB) (all []sent) {
 		lineEvent(t, plain, "#x", "@msgid=\\\\ :x PRIVMSG #x :slash"),
 		payloadEvent(t, bot, `\u0000\ud800 *`, `{}`),
 		payloadEvent(t, bot, "MESSAGE_CREATE", `{"id":"1200000000000000000","content":"`+strings.Repeat(`\u0000\ud83d\"`, 60_000)+`","channel_id":"7"}`), // a MiB
-		payloadEvent(t, bot, "GUILD_CREATE", `{"id":"8","x":"`+strings.Repeat("\xff", 1<<20)+`"}`),
+		payloadEvent(t, bot, "GUILD_CREATE", `{"id":"8","x":"`+strings.Repeat("\xff", 1<<18)+`"}`),
 	)
 	return all
 }
