@@ -240,6 +240,15 @@ func TestSchemaRefuses(t *testing.T) {
 		case "other":
 			without("type")
 		}
+		switch kind {
+		case "join", "part", "other":
+		case "refused", "gap", "up", "down", "cut_over", "ready":
+			with("raw", "x")
+		default:
+			if was["raw"] != nil {
+				without("raw")
+			}
+		}
 		for k, v := range was {
 			with(k, nil)
 			with(k, []any{[]any{}})

@@ -178,7 +178,7 @@ func (s *hookSink) next() []byte {
 	select {
 	case line := <-s.got:
 		return line
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		return nil
 	}
 }
