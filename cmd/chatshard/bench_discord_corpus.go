@@ -230,11 +230,11 @@ func (g *gateText) presence(guild uint64) {
 	g.add(`{"user":{"id":"%d"},"status":"%s","processed_at_timestamp":0,"guild_id":"%d","game":null,"client_status":{"desktop":"%s"},"broadcast":null,"activities":[`, g.id(), status, guild, status)
 	switch g.IntN(3) {
 	case 0:
-		g.add(`{"type":4,"state":"%s","name":"Custom Status","id":"custom","created_at":%d}`, g.speech(1+g.IntN(8)), 1_766_000_000_000+g.IntN(1e9))
+		g.add(`{"type":4,"state":"%s","name":"Custom Status","id":"custom","created_at":%d}`, g.speech(1+g.IntN(8)), 1_766_000_000_000+g.Int64N(1e9))
 	case 1:
 		g.add(`{"type":0,"timestamps":{"start":%d},"state":"%s","session_id":"%s","party":{"size":[1,5],"id":"%s"},"name":"%s","id":"%s","details":"%s","created_at":%d,`+
 			`"assets":{"small_text":"%s","small_image":"%d","large_text":"%s","large_image":"%d"},"application_id":"%d"}`,
-			1_766_000_000_000+g.IntN(1e9), g.speech(3), g.hex(32), g.hex(24), g.word(5, 18), g.hex(16), g.speech(4), 1_766_000_000_000+g.IntN(1e9), g.word(4, 9), g.id(), g.word(4, 9), g.id(), g.id())
+			1_766_000_000_000+g.Int64N(1e9), g.speech(3), g.hex(32), g.hex(24), g.word(5, 18), g.hex(16), g.speech(4), 1_766_000_000_000+g.Int64N(1e9), g.word(4, 9), g.id(), g.word(4, 9), g.id(), g.id())
 	}
 	g.add(`]}`)
 }
@@ -249,7 +249,7 @@ func (g *gateText) guildCreate(guild uint64) {
 			g.add(`,`)
 		}
 		g.add(`{"version":%d,"unicode_emoji":null,"tags":{},"position":%d,"permissions":"%d","name":"%s","mentionable":false,"managed":false,"id":"%d","icon":null,"hoist":false,"flags":0,"colors":`+
-			`{"tertiary_color":null,"secondary_color":null,"primary_color":%d},"color":%d}`, 1_700_000_000_000+g.IntN(1e9), i, g.IntN(1<<48), g.word(3, 14), g.id(), g.IntN(1<<24), g.IntN(1<<24))
+			`{"tertiary_color":null,"secondary_color":null,"primary_color":%d},"color":%d}`, 1_700_000_000_000+g.Int64N(1e9), i, g.Int64N(1<<48), g.word(3, 14), g.id(), g.IntN(1<<24), g.IntN(1<<24))
 	}
 	g.add(`],"region":"deprecated","public_updates_channel_id":null,"profile":null,"presences":[],"preferred_locale":"en-US","premium_tier":0,"premium_subscription_count":0,"owner_id":"%d","nsfw_level":0,`+
 		`"name":"%s","mfa_level":0,"members":[`, g.id(), g.word(5, 20))
@@ -266,7 +266,7 @@ func (g *gateText) guildCreate(guild uint64) {
 			g.add(`,`)
 		}
 		g.add(`{"version":%d,"type":0,"topic":"%s","rate_limit_per_user":0,"position":%d,"permission_overwrites":[{"type":0,"id":"%d","deny":"2048","allow":"0"}],"parent_id":"%d","name":"%s","last_message_id":"%d",`+
-			`"id":"%d","icon_emoji":{"name":"\ud83d\udcac","id":null},"flags":0}`, 1_700_000_000_000+g.IntN(1e9), g.speech(g.IntN(12)), i, g.id(), g.id(), g.word(3, 20), g.id(), g.channel(guild))
+			`"id":"%d","icon_emoji":{"name":"\ud83d\udcac","id":null},"flags":0}`, 1_700_000_000_000+g.Int64N(1e9), g.speech(g.IntN(12)), i, g.id(), g.id(), g.word(3, 20), g.id(), g.channel(guild))
 	}
 	g.add(`],"banner":null,"application_id":null,"application_command_counts":{},"afk_timeout":300,"afk_channel_id":null}`)
 }
