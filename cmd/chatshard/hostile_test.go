@@ -114,7 +114,7 @@ func hostile(t testing.TB) (all []sent) {
 			t.Fatal(err)
 		}
 		all = append(all, payloadEvent(t, bot, "MESSAGE_CREATE",
-			`{"id":"`+fmt.Sprint(1100000000000000000+i)+`","type":0,"content":`+string(said)+`,"channel_id":"7","guild_id":"8","author":{"id":"5 *","username":`+string(said)+`},"x":"`+"\\ud800\u2028\xff\x7f"+`"}`))
+			`{"id":"`+fmt.Sprint(1100000000000000000+int64(i))+`","type":0,"content":`+string(said)+`,"channel_id":"7","guild_id":"8","author":{"id":"5 *","username":`+string(said)+`},"x":"`+"\\ud800\u2028\xff\x7f"+`"}`))
 	}
 	all = append(all,
 		lineEvent(t, plain, "", "\x00"),
