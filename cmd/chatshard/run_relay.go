@@ -67,11 +67,12 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 			return nil, err
 		}
 		p.engine = engine
-		p.log, err = relay.OpenNATSLog(ctx, engine, &relay.NATSLogConfig{
+		natsLog, err := relay.OpenNATSLog(ctx, engine, &relay.NATSLogConfig{
 			MaxAge: time.Duration(c.Log.MaxAge), MaxBytes: int64(c.Log.MaxBytes), Buffer: int(c.Log.Buffer),
 			Dropped: p.dropped, Logger: log,
 		})
 		if err == nil {
+			p.log = natsLog // not before: the nil that comes with an error would not be nil there
 			var store *relay.Store
 			if store, err = engine.Store(ctx, "consumers"); err == nil {
 				cfg.Cursors = cursors{store}
