@@ -30,6 +30,7 @@ type demoOptions struct {
 	network       string
 	seed          uint64
 	replay        irctest.Source
+	noLog         bool
 	format        string // text, json, ndjson
 	shards, grown int    // of Discord at the start, and after --reshard-at
 }
@@ -42,7 +43,8 @@ func newDemoCommand() *cobra.Command {
 		Short: "Show chatshard at work against a simulated Twitch and Discord, and count what gets lost",
 		Long: `Start a simulated Twitch and a simulated Discord in this process, read their chat
 as chatshard run would, and count what was lost, doubled or out of order. It
-needs no token, no network and no file.
+needs no token and no network, and no file but a log in a temporary directory,
+which is removed at the end.
 
 Twitch plays for an anonymous account with the limits of a verified bot: 2,000
 JOINs and 200 logins in 10 seconds, and no cap on channels. Discord plays for a
@@ -52,12 +54,22 @@ message is lost if it was neither received nor falls into a gap that was
 reported, or if it falls into one but a live connection, or on Discord a session
 that could be resumed, could have delivered it.
 
+What is received goes to a relay, as with a section relay in the file of
+chatshard run: into its log, and from there over HTTP, in memory, to three named
+consumers with the policy block. One reads steadily; one pauses for six seconds
+whenever it has caught up, and reads from the log then; one is killed every
+second and started again, and tells what it knows already by its id. Of what the
+relay was handed, a consumer has lost what it did not see, unless the relay
+reported a gap; doubled is what it saw twice, but for what it had not yet
+acknowledged when it was killed. With --no-log there is no relay.
+
 --for counts from when every channel has been joined, or refused, and every
 guild is available, for the first time: joining 20,000 channels takes about 100
 seconds, since no more is allowed. Chat flows from the start, faults come when
 the count begins and end shortly before it does, and then the fleet has up to 20
-seconds to settle before it is judged. Ctrl-C ends the count early; a second one
-ends the program.
+seconds to settle before it is judged, and the consumers a minute to catch up.
+Ctrl-C ends the count early; a second one ends the program, and leaves its
+directory behind.
 
 With --reshard-at Discord's shards become half as many more while chat flows:
 new ones come up beside the old ones, each with one IDENTIFY, and take over.
@@ -72,10 +84,11 @@ they are lowered to what half of it can.
 
 With -o json standard output is one object at the end, with -o ndjson the events
 of all channels, one a line, and the summary goes to standard error. Exits with
-1 if anything was lost, doubled or out of order, if a channel was neither joined
-nor refused with a reason or a guild is not available, if more IDENTIFYs were
-spent than new shards and sessions that Discord ended account for, or if a limit
-of a service was broken.`,
+1 if anything was lost, doubled or out of order, if a consumer lost or doubled
+anything or has not caught up, if a channel was neither joined nor refused with a
+reason or a guild is not available, if more IDENTIFYs were spent than new shards
+and sessions that Discord ended account for, or if a limit of a service was
+broken.`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
@@ -95,6 +108,7 @@ of a service was broken.`,
 	network := &oneOf{allowed: []string{"memory", "tcp"}, value: "memory"}
 	f.Var(network, "network", "how to connect: memory: the simulators see what was read, to the byte; tcp: sockets of 127.0.0.1")
 	f.Uint64Var(&o.seed, "seed", 0, "of what the simulators do at random; 0: another each time")
+	f.BoolVar(&o.noLog, "no-log", false, "without a relay: no log, no consumers, no directory")
 	format := outputFlag(cmd, "text", "json", "ndjson")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.faults, o.network, o.format = faults.value, network.value, *format
@@ -210,6 +224,12 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) error
 		titled = true
 		table := newTable(stdout)
 		show = table.show
+	}
+	if !o.noLog {
+		if d.relay, err = openDemoRelay(ctx, d.cursor, out); err != nil {
+			d.close()
+			return err
+		}
 	}
 	r := d.run(ctx, out, show)
 	if out != nil {

@@ -26,7 +26,7 @@ type discordFleet struct {
 	load    *discordtest.Load
 	client  *discord.Client
 	encoder *encoder
-	output  *output // nil: nobody reads the events
+	out     sink
 
 	received atomic.Int64
 	due      atomic.Int64 // shards that were to be started
@@ -70,6 +70,7 @@ func newDiscordFleet(o *demoOptions, cursor *cursor) (*discordFleet, error) {
 			ChannelsPerShard: o.perShard,
 			MaxShardCount:    o.maxShards,
 			Reuse:            true, // what is kept of an event is encoded or counted
+			ManualAck:        true, // once it is in the log
 			Overlap:          time.Second,
 			// The longest is what a question whether a connection lives may take.
 			Backoff: balancer.Backoff{Min: 200 * time.Millisecond, Max: 8 * time.Second, Reset: 5 * time.Second},
@@ -80,8 +81,8 @@ func newDiscordFleet(o *demoOptions, cursor *cursor) (*discordFleet, error) {
 	return f, nil
 }
 
-func (f *discordFleet) read(ctx context.Context, out *output) error {
-	f.output = out
+func (f *discordFleet) read(ctx context.Context, out sink) error {
+	f.out = out
 	f.due.Store(int64(f.opts.shards))
 	return f.client.Run(ctx, f.handle)
 }
@@ -138,9 +139,7 @@ func (f *discordFleet) handle(_ context.Context, e balancer.Event) {
 		f.shards[e.Shard] = true
 		f.mu.Unlock()
 	}
-	if f.output != nil {
-		f.output.write(f.encoder, e, nil)
-	}
+	f.out.write(f.encoder, e, e.Ack)
 }
 
 // look counts the guilds of the generation of shards that has most of them.

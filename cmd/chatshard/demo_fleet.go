@@ -8,18 +8,21 @@ import (
 )
 
 const (
-	settleWithin = 20 * time.Second       // for the fleet to mend what the faults broke
-	demoTick     = 200 * time.Millisecond // between looks at the fleet
+	settleWithin = 20 * time.Second // for the fleet to mend what the faults broke
+	// For the relay's consumers to read what they have not yet: on a machine that
+	// is busy with other things they fall behind all that is sent.
+	catchUpWithin = time.Minute
+	demoTick      = 200 * time.Millisecond // between looks at the fleet
 )
 
 // fleet is one service of a demo: its simulator, its judge, and the same code
 // that "chatshard run" reads it with. Its methods are called by the goroutine
 // of demo.run, except for the first four, which each have their own, and block.
 type fleet interface {
-	read(ctx context.Context, out *output) error // until drained or ctx ends
-	chat(ctx context.Context)                    // until ctx ends
-	inject(ctx context.Context)                  // the faults of the demo, until ctx ends
-	change(ctx context.Context)                  // what happens to the fleet while it runs
+	read(ctx context.Context, out sink) error // until drained or ctx ends
+	chat(ctx context.Context)                 // until ctx ends
+	inject(ctx context.Context)               // the faults of the demo, until ctx ends
+	change(ctx context.Context)               // what happens to the fleet while it runs
 
 	begins() time.Duration                // how long the services' limits make joining take
 	look() fleetState                     // without the verdict
@@ -56,15 +59,20 @@ type verdict struct {
 	offences []string
 }
 
+// errDemoEarly is for a demo that is over before there is anything to judge.
+var errDemoEarly = errors.New("ended before all channels were joined")
+
 // demo is one run of "chatshard demo".
 type demo struct {
 	opts   *demoOptions
+	cursor *cursor
 	fleets []fleet
+	relay  *demoRelay // nil: there is none
 }
 
 func newDemo(o *demoOptions) (*demo, error) {
-	d := &demo{opts: o}
 	cursor := newCursor()
+	d := &demo{opts: o, cursor: cursor}
 	if o.channels > 0 {
 		f, err := newTwitchFleet(o, cursor)
 		if err != nil {
@@ -91,10 +99,12 @@ func (d *demo) close() {
 
 // demoState is what a demo looks like at one moment.
 type demoState struct {
-	phase   string        // joining, running, settling
+	phase   string        // joining, running, settling, catching up
 	elapsed time.Duration // of the phase
 	length  time.Duration // that it takes, or may take
 	fleets  []fleetState
+
+	consumers []consumerState
 }
 
 // complete reports whether every channel of every fleet is joined or refused.
@@ -133,6 +143,13 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	defer wg.Wait()
 	defer end()
 	defer d.close()
+	var to sink = nowhere{}
+	switch {
+	case d.relay != nil:
+		to = d.relay
+	case out != nil:
+		to = out
+	}
 	failed := make([]error, len(d.fleets)) // each read once its fleet has ended
 	over := make(chan struct{})            // closed when a fleet ends
 	ended := make(chan struct{})           // closed when all have
@@ -141,7 +158,7 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 		one := sync.OnceFunc(func() { close(over) })
 		d.each(func(i int, f fleet) {
 			defer one()
-			failed[i] = f.read(living, out)
+			failed[i] = f.read(living, to)
 		})
 	})
 	talking, hush := context.WithCancel(living)
@@ -188,6 +205,9 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	<-calm
 	<-quiet
 	<-changed
+	if d.relay != nil {
+		d.relay.hasten()
+	}
 
 	if !early {
 		w.stop = w.stop[1:] // what was begun is judged, even if ctx has ended
@@ -199,6 +219,9 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	for i, s := range w.look() {
 		r.fleets = append(r.fleets, d.fleets[i].result(d.fleets[i].verdict(), s))
 	}
+	if d.relay != nil {
+		w.phase("catching up", catchUpWithin, catchUpWithin, func(demoState) bool { return d.relay.settled() })
+	}
 	r.length = time.Since(begin)
 	within, drained := context.WithTimeout(living, drainWithin)
 	defer drained()
@@ -206,8 +229,15 @@ func (d *demo) run(ctx context.Context, out *output, show func(demoState)) *demo
 	end()
 	<-ended
 	r.err = errors.Join(failed...)
+	if d.relay != nil {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+		defer cancel()
+		var err error
+		r.consumers, err = d.relay.finish(within)
+		r.err = errors.Join(r.err, err)
+	}
 	if early && r.err == nil {
-		r.err = errors.New("ended before all channels were joined")
+		r.err = errDemoEarly
 	}
 	return r
 }
@@ -256,6 +286,9 @@ func (w *watch) phase(name string, most, expected time.Duration, done func(demoS
 			}
 		}
 		s := demoState{phase: name, elapsed: time.Since(begin), length: expected, fleets: w.look()}
+		if w.d.relay != nil {
+			s.consumers = w.d.relay.look()
+		}
 		w.show(s)
 		if done(s) || w.over() {
 			return

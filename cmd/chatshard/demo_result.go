@@ -10,10 +10,11 @@ import (
 
 // demoResult is what came of a demo.
 type demoResult struct {
-	opts   *demoOptions
-	fleets []fleetDone
-	length time.Duration
-	err    error // that ended it before its time
+	opts      *demoOptions
+	fleets    []fleetDone
+	consumers []consumerDone // none: there was no log
+	length    time.Duration
+	err       error // that ended it before its time
 }
 
 // fleetDone is what came of one service in a demo.
@@ -34,6 +35,19 @@ type demoSummary struct {
 	OK        bool                    `json:"ok"`
 	Seconds   float64                 `json:"seconds"`
 	Platforms map[string]demoPlatform `json:"platforms"`
+
+	// Without a log there are none.
+	Consumers []demoConsumer `json:"consumers,omitempty"`
+	Restarts  *int64         `json:"restarts,omitempty"` // of the one that is killed
+}
+
+// demoConsumer is one reader of the relay.
+type demoConsumer struct {
+	Name       string `json:"name"`
+	Received   int64  `json:"received"`   // messages
+	Lost       int64  `json:"lost"`       // of those that were delivered to the relay, unless it reported a gap
+	Duplicated int64  `json:"duplicated"` // but for what a restart had to repeat
+	Gaps       int64  `json:"gaps"`       // that it was told of, those of connections among them
 }
 
 // demoPlatform is one service; on Discord a channel stands for a guild, joined
@@ -74,6 +88,13 @@ func (r *demoResult) summary() demoSummary {
 		}
 		out.Platforms[s.platform] = p
 	}
+	for i := range r.consumers {
+		c := &r.consumers[i]
+		out.Consumers = append(out.Consumers, demoConsumer{c.name, c.received, c.lost, c.duplicated, c.gaps})
+		if c.killed {
+			out.Restarts = &c.restarts
+		}
+	}
 	return out
 }
 
@@ -101,6 +122,9 @@ func (r *demoResult) failure() error {
 			why = append(why, f.state.platform+": "+strings.Join(of, "; "))
 		}
 	}
+	for _, c := range r.consumers {
+		why = append(why, c.problem()...)
+	}
 	if len(why) == 0 {
 		return nil
 	}
@@ -117,6 +141,12 @@ func (r *demoResult) print(w io.Writer, titled bool) error {
 	for _, f := range r.fleets {
 		f.print(&b)
 	}
+	if len(r.consumers) > 0 {
+		b.WriteString("\nrelay\n")
+	}
+	for _, c := range r.consumers {
+		c.print(&b)
+	}
 	verdict := "ok: every message that a live connection could deliver was received once and in order"
 	if r.failure() != nil {
 		verdict = "not ok"
@@ -124,6 +154,36 @@ func (r *demoResult) print(w io.Writer, titled bool) error {
 	fmt.Fprintf(&b, "\n%s (%.1f s)\n", verdict, r.length.Seconds())
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// problem says why the demo is not ok, if it is not for this consumer.
+func (c *consumerDone) problem() []string {
+	var of []string
+	if c.lost > 0 {
+		of = append(of, fmt.Sprintf("%d lost", c.lost))
+	}
+	if c.duplicated > 0 {
+		of = append(of, fmt.Sprintf("%d doubled", c.duplicated))
+	}
+	if c.behind > 0 {
+		of = append(of, fmt.Sprintf("%d events not read in time", c.behind))
+	}
+	switch {
+	case len(of) == 0:
+		return nil
+	case c.err != nil:
+		of = append(of, c.err.Error())
+	}
+	return []string{"consumer " + c.name + ": " + strings.Join(of, "; ")}
+}
+
+func (c *consumerDone) print(b *strings.Builder) {
+	fmt.Fprintf(b, "  %-11s %s messages, lost %d, doubled %d; %s gaps; at most %s events behind",
+		c.name, thousands(c.received), c.lost, c.duplicated, thousands(c.gaps), thousands(int64(c.most)))
+	if c.killed {
+		fmt.Fprintf(b, "; killed %s times, told %s repeats by their ids", thousands(c.restarts), thousands(c.repeats))
+	}
+	b.WriteString("\n")
 }
 
 func (f *fleetDone) print(b *strings.Builder) {

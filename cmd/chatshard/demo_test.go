@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,11 +13,12 @@ import (
 )
 
 // Nothing is lost at any level of faults, and the summary says so in one object.
+// These run in virtual time, in which no engine can: TestDemoRelay has one.
 func TestDemoJSON(t *testing.T) {
 	for _, faults := range faultLevels {
 		t.Run(faults, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				code, stdout, stderr := chatshard(t, "demo", "--twitch-channels", "60", "--channels-per-shard", "10", "--guilds", "200", "--guilds-per-shard", "50",
+				code, stdout, stderr := chatshard(t, "demo", "--no-log", "--twitch-channels", "60", "--channels-per-shard", "10", "--guilds", "200", "--guilds-per-shard", "50",
 					"--rate", "300", "--discord-rate", "300", "--reshard-at", "8s", "--for", "30s", "--seed", "7", "--faults", faults, "-o", "json")
 				if code != exitOK || stderr != "" {
 					t.Fatalf("exit %d, stderr %s\n%s", code, stderr, stdout)
@@ -66,11 +68,19 @@ func TestDemoJSONKeys(t *testing.T) {
 	if err != nil || string(text) != want {
 		t.Errorf("%v\n got %s\nwant %s", err, text, want)
 	}
+	text, err = json.Marshal((&demoResult{opts: &demoOptions{}, consumers: []consumerDone{
+		{consumerState: consumerState{name: "a"}}, {consumerState: consumerState{name: "b", restarts: 7}, killed: true},
+	}}).summary())
+	want = `{"ok":true,"seconds":0,"platforms":{},"consumers":[{"name":"a","received":0,"lost":0,"duplicated":0,"gaps":0},` +
+		`{"name":"b","received":0,"lost":0,"duplicated":0,"gaps":0}],"restarts":7}`
+	if err != nil || string(text) != want {
+		t.Errorf("%v\n got %s\nwant %s", err, text, want)
+	}
 }
 
 func TestDemoNDJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		code, stdout, stderr := chatshard(t, "demo", "--guilds", "10", "--discord-rate", "100", "--twitch-channels", "5", "--rate", "100", "--for", "5s", "--faults", "none", "-o", "ndjson")
+		code, stdout, stderr := chatshard(t, "demo", "--no-log", "--guilds", "10", "--discord-rate", "100", "--twitch-channels", "5", "--rate", "100", "--for", "5s", "--faults", "none", "-o", "ndjson")
 		if code != exitOK || !strings.Contains(stderr, "lost 0, doubled 0") {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -106,7 +116,7 @@ func TestDemoOverTCP(t *testing.T) {
 func TestDemoReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := written(t, "chat.irc", "@id=x;room-id=1;tmi-sent-ts=5 :a!a@a.tmi.twitch.tv PRIVMSG #x :hello there\r\n")
-		code, stdout, stderr := chatshard(t, "demo", "--guilds", "0", "--twitch-channels", "3", "--rate", "20", "--for", "2s", "--replay", file, "--faults", "none", "-o", "ndjson")
+		code, stdout, stderr := chatshard(t, "demo", "--no-log", "--guilds", "0", "--twitch-channels", "3", "--rate", "20", "--for", "2s", "--replay", file, "--faults", "none", "-o", "ndjson")
 		if code != exitOK || strings.Count(stdout, `"text":"hello there"`) < 30 {
 			t.Errorf("exit %d: %s\n%s", code, stderr, stdout)
 		}
@@ -117,7 +127,7 @@ func TestDemoReplay(t *testing.T) {
 func TestDemoJoinsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		code, stdout, stderr := chatshard(t, "demo", "--guilds", "0", "--twitch-channels", "4100", "--channels-per-shard", "100", "--rate", "10", "--for", "1s", "--faults", "none", "-o", "json")
+		code, stdout, stderr := chatshard(t, "demo", "--no-log", "--guilds", "0", "--twitch-channels", "4100", "--channels-per-shard", "100", "--rate", "10", "--for", "1s", "--faults", "none", "-o", "json")
 		if took := time.Since(begin); code != exitOK || took < 22*time.Second || took > 26*time.Second {
 			t.Errorf("exit %d after %v, want 0 after two windows of JOINs, 22 s: %s\n%s", code, took, stderr, stdout)
 		}
@@ -131,7 +141,7 @@ func TestDemoInterrupted(t *testing.T) {
 		defer cancel()
 		begin := time.Now()
 		var out, errs bytes.Buffer
-		code := run(ctx, strings.Fields("demo --guilds 20 --twitch-channels 20 --rate 50 --for 1h"), nil, &out, &errs)
+		code := run(ctx, strings.Fields("demo --no-log --guilds 20 --twitch-channels 20 --rate 50 --for 1h"), nil, &out, &errs)
 		if took := time.Since(begin); code != exitOK || took > 30*time.Second {
 			t.Errorf("exit %d after %v: %s%s", code, took, &out, &errs)
 		}
@@ -180,7 +190,7 @@ func TestDemoInterruptedEarly(t *testing.T) {
 		defer cancel()
 		begin := time.Now()
 		var out, errs bytes.Buffer
-		code := run(ctx, strings.Fields("demo --guilds 20 --twitch-channels 3000 --rate 50 -o json"), nil, &out, &errs)
+		code := run(ctx, strings.Fields("demo --no-log --guilds 20 --twitch-channels 3000 --rate 50 -o json"), nil, &out, &errs)
 		if took := time.Since(begin); code != exitFailure || took > 5*time.Second || errs.String() != "chatshard: demo: ended before all channels were joined\n" {
 			t.Errorf("exit %d after %v: %s%s", code, took, &out, &errs)
 		}
@@ -191,8 +201,11 @@ func TestDemoInterruptedEarly(t *testing.T) {
 func TestDemoFailure(t *testing.T) {
 	twitch := twitchDone(verdict{lost: 3, doubled: 1}, fleetState{platform: "twitch", channels: 1, peak: 6}, 5, nil, nil)
 	discord := fleetDone{state: fleetState{platform: "discord"}, verdict: verdict{disordered: 2}, problems: []string{"1 guilds not available"}}
-	err := (&demoResult{opts: &demoOptions{seed: 42}, fleets: []fleetDone{twitch, discord}}).failure()
-	want := "demo: not ok: twitch: 3 lost; 1 doubled; 6 channels on one shard; discord: 2 out of order; 1 guilds not available; again with --seed 42"
+	slow := consumerDone{consumerState: consumerState{name: "slow", behind: 9}, tally: tally{lost: 3, duplicated: 1}, err: io.ErrUnexpectedEOF}
+	steady := consumerDone{consumerState: consumerState{name: "steady"}, err: io.ErrUnexpectedEOF} // it came back
+	err := (&demoResult{opts: &demoOptions{seed: 42}, fleets: []fleetDone{twitch, discord}, consumers: []consumerDone{slow, steady}}).failure()
+	want := "demo: not ok: twitch: 3 lost; 1 doubled; 6 channels on one shard; discord: 2 out of order; 1 guilds not available; " +
+		"consumer slow: 3 lost; 1 doubled; 9 events not read in time; unexpected EOF; again with --seed 42"
 	if err == nil || err.Error() != want {
 		t.Errorf("failure() = %v, want %s", err, want)
 	}

@@ -22,7 +22,7 @@ type twitchFleet struct {
 	load     *irctest.Load
 	balancer *balancer.Balancer
 	encoder  *encoder
-	output   *output // nil: nobody reads the events
+	out      sink
 
 	received atomic.Int64
 	peak     int
@@ -76,8 +76,8 @@ func newTwitchFleet(o *demoOptions, cursor *cursor) (*twitchFleet, error) {
 // demoBackoff is impatient: a demo lasts seconds.
 var demoBackoff = balancer.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Second, Reset: 5 * time.Second}
 
-func (f *twitchFleet) read(ctx context.Context, out *output) error {
-	f.output = out
+func (f *twitchFleet) read(ctx context.Context, out sink) error {
+	f.out = out
 	return f.balancer.Run(ctx, f.handle)
 }
 
@@ -104,9 +104,7 @@ func (f *twitchFleet) handle(_ context.Context, e balancer.Event) {
 		f.shards[e.Shard] = true
 		f.mu.Unlock()
 	}
-	if f.output != nil {
-		f.output.write(f.encoder, e, nil)
-	}
+	f.out.write(f.encoder, e, nil)
 }
 
 // gap tells the judge of a gap; one without a key concerns its whole shard.

@@ -65,6 +65,19 @@ func (t *table) render(s demoState) string {
 			thousands(row.surelyLost(v.sent, v.lostLive)), thousands(v.doubled), thousands(v.disordered), thousands(f.reconnects), thousands(v.gaps))
 	}
 	w.Flush()
+	for i, c := range s.consumers {
+		sep := ", "
+		if i == 0 {
+			sep = "consumers: "
+		}
+		fmt.Fprintf(&b, "%s%s %s behind", sep, c.name, thousands(int64(c.behind)))
+		if c.restarts > 0 {
+			fmt.Fprintf(&b, " after %s kills", thousands(c.restarts))
+		}
+	}
+	if len(s.consumers) > 0 {
+		b.WriteString("\n")
+	}
 	fmt.Fprintf(&b, "%s: %v of %v\n", s.phase, s.elapsed.Round(time.Second), s.length.Round(time.Second))
 	return b.String()
 }
