@@ -1,12 +1,10 @@
 package discord_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,107 +317,6 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestRestart stops a bot and starts it again: every shard resumes as long as
-// the service remembers; then there is a gap, and an IDENTIFY.
-func TestRestart(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		pause      time.Duration
-		identifies int64
-		gaps       bool
-	}{{"at once", time.Second, 4, false}, {"within the replay", 50 * time.Second, 4, false}, {"too late", 20 * time.Minute, 5, true}} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := discordtest.New(&discordtest.Config{ReplayMax: 2000, Bots: []discordtest.Bot{{GuildCount: 100, MaxConcurrency: 4}}})
-				defer s.Close()
-				j := s.Judge()
-				cfg := &discord.ClientConfig{Shards: 4, Transport: discord.Config{Store: discord.MemoryStore()}}
-				f := start(t, s, j, cfg)
-				time.Sleep(20 * time.Second)
-				f.chat(10 * time.Second)
-				f.stop()
-				f.chat(c.pause)
-				cfg.Shards = 0 // that of the stored sessions
-				g := start(t, s, j, cfg)
-				g.chat(30 * time.Second)
-				v := clean(t, s, j)
-				if b := s.Stats().Bots[0]; b.Identifies != c.identifies || !c.gaps && b.SessionsKept != 4 {
-					t.Errorf("%+v, want %d identifies", b, c.identifies)
-				}
-				if (v.InGaps > 0) != c.gaps {
-					t.Errorf("%d messages in gaps, want some: %v", v.InGaps, c.gaps)
-				}
-				g.stop()
-			})
-		})
-	}
-}
-
-// TestCrash ends a process without a word: what was not acknowledged comes again
-// to the next one, and nothing is lost.
-func TestCrash(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := discordtest.New(&discordtest.Config{ReplayMax: 2000})
-		defer s.Close()
-		store := discord.MemoryStore()
-		var mu sync.Mutex
-		got := map[string]int{}
-		run := func() *fleet {
-			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(atomic.Bool)}}}, func(e balancer.Event) {
-				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
-					mu.Lock()
-					got[e.ID]++
-					mu.Unlock()
-				}
-			})
-		}
-		f := run()
-		time.Sleep(20 * time.Second)
-		var want []discordtest.ID
-		say := func(n int) {
-			g := s.Guilds("")[0]
-			for range n {
-				want = append(want, s.Publish("", g, discordtest.Message(discordtest.Channel(g, 0), "user", "hello")))
-				time.Sleep(100 * time.Millisecond)
-			}
-		}
-		say(100)
-		f.Transport().Store().(frozen).stop.Store(true) // the crash: nothing is saved from here on
-		say(9)
-		f.stop()
-		say(10)
-		f = run()
-		time.Sleep(20 * time.Second)
-		say(10)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		mu.Lock()
-		for _, id := range want {
-			if got[id.String()] == 0 {
-				t.Errorf("message %v is lost", id)
-			}
-		}
-		mu.Unlock()
-		if b := s.Stats().Bots[0]; b.Identifies != 1 {
-			t.Errorf("%d identifies, want 1", b.Identifies)
-		}
-		f.stop()
-	})
-}
-
-// frozen is a Store that saves nothing any more once stop is set.
-type frozen struct {
-	discord.Store
-	stop *atomic.Bool
-}
-
-func (f frozen) Save(ctx context.Context, name string, data []byte) error {
-	if f.stop.Load() {
-		return nil
-	}
-	return f.Store.Save(ctx, name, data)
-}
-
 // TestEmergencyPassesStarts has shards of a resize wait for the next day at the
 // floor: a shard that loses its session meanwhile does not wait behind them.
 func TestEmergencyPassesStarts(t *testing.T) {
@@ -443,30 +340,6 @@ func TestEmergencyPassesStarts(t *testing.T) {
 	})
 }
 
-// TestRestartAfterOutage restarts a bot that could not reach the service for ten
-// minutes: the gap that it reports begins with the outage, not with the restart.
-func TestRestartAfterOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(discordtest.Bot{GuildCount: 10})
-		defer s.Close()
-		j := s.Judge()
-		cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
-		rnd := rand.New(rand.NewPCG(1, 2))
-		f := start(t, s, j, cfg)
-		chat(s, rnd, 20*time.Second, 100*time.Millisecond)
-		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Resume})
-		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Gateway})
-		s.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
-		chat(s, rnd, 10*time.Minute, 100*time.Millisecond)
-		f.stop()
-		s.Heal()
-		f = start(t, s, j, cfg)
-		chat(s, rnd, time.Minute, 100*time.Millisecond)
-		clean(t, s, j)
-		f.stop()
-	})
-}
-
 // TestReconnectLoop has the service ask for another connection after each RESUMED:
 // there is a pause between them.
 func TestReconnectLoop(t *testing.T) {
@@ -477,57 +350,5 @@ func TestReconnectLoop(t *testing.T) {
 		if n := f.server.Stats().Bots[0].Resumes; n > 30 {
 			t.Errorf("%d resumes in a minute", n)
 		}
-	})
-}
-
-// TestRestartWithinBackfill restarts a bot before all guilds of READY are there:
-// those that come after the RESUME are none that the bot was added to.
-func TestRestartWithinBackfill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := discordtest.New(&discordtest.Config{GuildDelay: 30 * time.Second, EventIDs: true, ReplayMax: 10000, Bots: []discordtest.Bot{{GuildCount: 1000, MaxConcurrency: 16}}})
-		defer s.Close()
-		cfg := &discord.ClientConfig{Shards: 1, ReshardAt: -1, Transport: discord.Config{Store: discord.MemoryStore()}}
-		f := start(t, s, nil, cfg)
-		time.Sleep(10 * time.Second)
-		f.stop()
-		joins := 0
-		f = start(t, s, nil, cfg)
-		f.hear(func(e balancer.Event) {
-			if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "GUILD_CREATE" && !d.Backfill {
-				joins++
-			}
-		})
-		time.Sleep(90 * time.Second)
-		s.AddGuild("", 1<<50<<12)
-		time.Sleep(time.Second)
-		if f.Shards()[0].Guilds != 1001 || joins != 1 {
-			t.Errorf("%d guilds, %d of them new, want 1001 and 1", f.Shards()[0].Guilds, joins)
-		}
-		f.stop()
-	})
-}
-
-// TestRestartBeforeReady restarts a bot whose stored session was refused, before
-// it could begin another one: the gap still begins where the first process ended.
-func TestRestartBeforeReady(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(discordtest.Bot{GuildCount: 10})
-		defer s.Close()
-		j := s.Judge()
-		cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
-		rnd := rand.New(rand.NewPCG(1, 2))
-		f := start(t, s, j, cfg)
-		chat(s, rnd, 20*time.Second, 100*time.Millisecond)
-		s.Inject(discordtest.Fault{Kind: discordtest.LoseSession}, anybody)
-		f.stop()
-		s.Inject(discordtest.Fault{Kind: discordtest.Refused}, discordtest.Target{Host: discordtest.Gateway})
-		f = start(t, s, j, cfg)
-		chat(s, rnd, time.Minute, 100*time.Millisecond)
-		f.stop()
-		s.Heal()
-		f = start(t, s, j, cfg)
-		chat(s, rnd, time.Minute, 100*time.Millisecond)
-		clean(t, s, j)
-		f.stop()
 	})
 }
