@@ -88,11 +88,14 @@ func (e *entry) status() KeyStatus {
 	return st
 }
 
+const slabEntries = 256
+
 // entrySlab allocates entries by the hundred: a million keys are a few
 // thousand allocations, and a parted key's entry is used again.
 type entrySlab struct {
 	free  []*entry
 	chunk []entry
+	all   [][]entry // every chunk; it only grows
 }
 
 func (s *entrySlab) take(k Key) *entry {
@@ -103,7 +106,8 @@ func (s *entrySlab) take(k Key) *entry {
 		return e
 	}
 	if len(s.chunk) == 0 {
-		s.chunk = make([]entry, 256)
+		s.chunk = make([]entry, slabEntries)
+		s.all = append(s.all, s.chunk)
 	}
 	e := &s.chunk[0]
 	s.chunk = s.chunk[1:]

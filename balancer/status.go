@@ -74,15 +74,52 @@ func (b *Balancer) Locate(k Key) (st KeyStatus, ok bool) {
 	return b.statusOf(e), true
 }
 
-// Count returns how many keys are in each state. mu is taken once, and no list is made.
+// countAtOnce is how many entries are looked at while mu is held, so that a
+// million keys hold up nobody.
+const countAtOnce = 32 * slabEntries
+
+// Count returns how many keys are in each state. It makes no list, and holds mu
+// for some of them at a time: keys that come and go meanwhile may be counted as
+// they were before or after, or not.
 func (b *Balancer) Count() map[State]int {
+	var n [Parting + 1]int
+	for from, more := 0, true; more; from += countAtOnce / slabEntries {
+		b.mu.Lock()
+		chunks := b.slab.all[min(from, len(b.slab.all)):]
+		if more = len(chunks) > countAtOnce/slabEntries; more {
+			chunks = chunks[:countAtOnce/slabEntries]
+		}
+		for _, chunk := range chunks {
+			for i := range chunk {
+				e := &chunk[i]
+				// One that nobody wants may be forgotten and not yet free.
+				if e.key != "" && (e.wanted || b.keys[e.key] == e) {
+					n[e.state]++
+				}
+			}
+		}
+		b.mu.Unlock()
+	}
+	count := make(map[State]int)
+	for s, n := range n {
+		if n > 0 {
+			count[State(s)] = n
+		}
+	}
+	return count
+}
+
+// CountShards returns how many shards are in each state, and how many bytes
+// wait for the Handler in all of them. Unlike Shards it looks at no key.
+func (b *Balancer) CountShards() (count map[ShardState]int, queued int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := make(map[State]int)
-	for _, e := range b.keys {
-		n[e.state]++
+	count = make(map[ShardState]int)
+	for _, s := range b.shards {
+		count[s.state]++
+		queued += s.q.waiting()
 	}
-	return n
+	return count, queued
 }
 
 func (b *Balancer) statusOf(e *entry) KeyStatus {
