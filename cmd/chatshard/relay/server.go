@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -172,6 +174,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
+		ErrorLog:          log.New(debugWriter{s.log}, "", 0),
 	}
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -199,6 +202,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("relay: server: %w", err)
+}
+
+// debugWriter logs what net/http has to say: mostly that a client went away.
+type debugWriter struct{ log zerolog.Logger }
+
+func (w debugWriter) Write(p []byte) (int, error) {
+	w.log.Debug().Str("err", strings.TrimSpace(string(p))).Msg("http")
+	return len(p), nil
 }
 
 // Close ends all streams and waits for those that are WebSockets.

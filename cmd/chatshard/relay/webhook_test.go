@@ -180,3 +180,50 @@ func TestWebhookGone(t *testing.T) {
 		}
 	}
 }
+
+// A receiver that hangs for longer than the queue lasts skips to what is newer,
+// and is told.
+func TestWebhookDropsOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, nil)
+		release, hung := make(chan bool), false
+		var lines []string
+		w := &Webhook{Name: "hook", URL: "http://x", Policy: DropOldest, Client: &http.Client{Transport: hook(func(r *http.Request) *http.Response {
+			body, _ := io.ReadAll(r.Body)
+			if !hung {
+				hung = true
+				<-release
+			}
+			lines = append(lines, strings.Split(strings.TrimSpace(string(body)), "\n")...)
+			return &http.Response{StatusCode: 200}
+		})}, Timeout: time.Hour}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- w.Run(ctx, NewConsumers(h.Hub, new(keptCursors))) }()
+		synctest.Wait()
+		h.say(t, 1, "first")
+		time.Sleep(time.Second)
+		synctest.Wait() // it hangs
+		text := strings.Repeat("x", 4<<10)
+		for range 3000 { // 12 MiB, of which 4 may wait
+			h.say(t, 1, text)
+		}
+		h.say(t, 1, "last")
+		close(release)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		all := strings.Join(lines, "\n")
+		if n := len(lines); n < 100 || n > 2000 || !strings.Contains(lines[0], "first") || !strings.Contains(lines[n-1], "last") || strings.Count(all, `"kind":"gap"`) == 0 {
+			t.Errorf("%d envelopes of 3002, %d gaps", n, strings.Count(all, `"kind":"gap"`))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	w := &Webhook{Name: "hook", URL: "http://x", Policy: Disconnect}
+	if err := w.Check(); err == nil || !strings.Contains(err.Error(), "policy disconnect") {
+		t.Errorf("%v", err)
+	}
+}
