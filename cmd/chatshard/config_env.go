@@ -114,7 +114,7 @@ func (o *overlay) fields(v reflect.Value, path, name string) (set bool) {
 		set = true
 		// A secret from the environment takes the place of the file's, however
 		// that gave it.
-		for _, secret := range []string{"token", "password"} {
+		for _, secret := range []string{"token", "password", "secret", "url"} {
 			if rest, ok := strings.CutPrefix(k, secret); ok && (rest == "" || rest == "_file" || rest == "_env") {
 				for _, other := range []string{secret, secret + "_file", secret + "_env"} {
 					if index, ok := keys[other]; ok && o.d.at[strings.TrimPrefix(path+"."+other, ".")].line > 0 {

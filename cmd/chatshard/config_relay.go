@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
+	"crypto/tls"
 	"net"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
@@ -13,22 +11,20 @@ import (
 
 // relayConfig is what programs read from over HTTP, and the log behind it.
 type relayConfig struct {
-	Listen   string       `yaml:"listen"` // host:port
-	CertFile string       `yaml:"cert_file,omitempty"`
-	KeyFile  string       `yaml:"key_file,omitempty"`
-	Tokens   []relayToken `yaml:"tokens,omitempty"` // none: everybody who reaches this machine's own address
-	Origins  []string     `yaml:"origins,omitempty"`
-	Compress bool         `yaml:"compress"`
-	Stdout   bool         `yaml:"stdout"` // standard output as well
-	Log      relayLog     `yaml:"log"`
-	NATS     relayNATS    `yaml:"nats"`
-}
+	Listen      string          `yaml:"listen"` // host:port
+	CertFile    string          `yaml:"cert_file,omitempty"`
+	KeyFile     string          `yaml:"key_file,omitempty"`
+	Tokens      []relayToken    `yaml:"tokens,omitempty"` // none, in the file neither: everybody who reaches this machine's own address
+	TokensFile  string          `yaml:"tokens_file,omitempty"`
+	Origins     []string        `yaml:"origins,omitempty"`
+	Compress    bool            `yaml:"compress"`
+	Stdout      bool            `yaml:"stdout"` // standard output as well
+	Log         relayLog        `yaml:"log"`
+	NATS        relayNATS       `yaml:"nats"`
+	Webhooks    []webhookConfig `yaml:"webhooks,omitempty"`
+	DeadLetters string          `yaml:"dead_letters"` // a directory
 
-// relayToken is a bearer token; the file has its hash alone.
-type relayToken struct {
-	Name  string   `yaml:"name"`
-	Hash  string   `yaml:"hash"` // sha256:…
-	Roles []string `yaml:"roles"`
+	fromFile []relayToken // of TokensFile
 }
 
 // relayLog is how much is kept.
@@ -52,8 +48,8 @@ const noLog = "none"
 
 func (c *relayConfig) defaults() {
 	*c = relayConfig{
-		Listen: "127.0.0.1:8787",
-		Log:    relayLog{Dir: "state/log", MaxAge: duration(24 * time.Hour), MaxBytes: 1 << 30, Buffer: 64 << 20},
+		Listen: "127.0.0.1:8787", DeadLetters: "state/dead",
+		Log: relayLog{Dir: "state/log", MaxAge: duration(24 * time.Hour), MaxBytes: 1 << 30, Buffer: 64 << 20},
 	}
 }
 
@@ -63,12 +59,12 @@ func (c *relayConfig) shown() *relayConfig {
 	if c.NATS.TokenFile != "" || c.NATS.TokenEnv != "" {
 		out.NATS.Token = ""
 	}
+	out.Webhooks = slices.Clone(c.Webhooks)
+	for i := range out.Webhooks {
+		out.Webhooks[i] = out.Webhooks[i].shown()
+	}
 	return &out
 }
-
-var relayRoles = []string{string(relay.RoleRead), string(relay.RoleSend), string(relay.RoleAdmin)}
-
-var tokenHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func (k *checker) relay(c *relayConfig) {
 	const path = "relay"
@@ -76,31 +72,19 @@ func (k *checker) relay(c *relayConfig) {
 	switch {
 	case err != nil:
 		k.failAt(path+".listen", quote(c.Listen)+" is not an address", "write host:port, as in 127.0.0.1:8787")
-	case len(c.Tokens) == 0 && !isLoopback(net.JoinHostPort(host, "0")):
+	case len(c.Tokens) == 0 && c.TokensFile == "" && !isLoopback(net.JoinHostPort(host, "0")):
 		k.failAt(path+".listen", quote(c.Listen)+" can be reached by others, and there are no tokens", "set relay.tokens, or listen on 127.0.0.1")
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		k.failAt(path, "TLS needs both cert_file and key_file", "set both or neither")
 	}
 	c.CertFile, c.KeyFile = k.where(path+".cert_file").relative(c.CertFile), k.where(path+".key_file").relative(c.KeyFile)
-	var names []string
-	for i, t := range c.Tokens {
-		p := fmt.Sprintf("%s.tokens[%d]", path, i)
-		switch {
-		case t.Name == "" || slices.Contains(names, t.Name):
-			k.failAt(p, "token without a name of its own", "give it a name, which logs and metrics will show")
-		case !tokenHash.MatchString(t.Hash):
-			k.failAt(p, "hash is not sha256: and 64 hexadecimal digits", "write the token's hash, as in: printf %s TOKEN | sha256sum")
-		case len(t.Roles) == 0:
-			k.failAt(p, "token without a role", "give it some of "+strings.Join(relayRoles, ", "))
+	if c.CertFile != "" && c.KeyFile != "" {
+		if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
+			k.failAt(path+".cert_file", "the certificate cannot be used: "+err.Error(), "check both files; they must be PEM and belong together")
 		}
-		for _, r := range t.Roles {
-			if !slices.Contains(relayRoles, r) {
-				k.failAt(p, quote(r)+" is no role", "use some of "+strings.Join(relayRoles, ", "))
-			}
-		}
-		names = append(names, t.Name)
 	}
+	k.tokens(path, c)
 	if c.Log.Dir == "" {
 		k.failAt(path+".log.dir", "empty", "name a directory, or write none for no history")
 	} else if c.Log.Dir != noLog {
@@ -115,17 +99,14 @@ func (k *checker) relay(c *relayConfig) {
 	case c.Log.Dir == noLog && c.NATS != (relayNATS{}):
 		k.failAt(path+".nats", "there is no engine without a log", "remove the section, or set relay.log.dir")
 	}
+	k.webhooks(path, c)
 }
 
 // server returns what the configuration makes of the server's own.
 func (c *relayConfig) server() *relay.ServerConfig {
 	cfg := &relay.ServerConfig{Addr: c.Listen, CertFile: c.CertFile, KeyFile: c.KeyFile, Origins: c.Origins, Compress: c.Compress}
-	for _, t := range c.Tokens {
-		token := relay.Token{Name: t.Name, Hash: t.Hash}
-		for _, r := range t.Roles {
-			token.Roles = append(token.Roles, relay.Role(r))
-		}
-		cfg.Tokens = append(cfg.Tokens, token)
+	for _, t := range slices.Concat(c.Tokens, c.fromFile) {
+		cfg.Tokens = append(cfg.Tokens, t.token())
 	}
 	return cfg
 }

@@ -32,6 +32,7 @@ var commands = []func() *cobra.Command{
 	newDemoCommand,
 	newRunCommand,
 	newSendCommand,
+	newChannelsCommand,
 	newSimulateCommand,
 	newPlanCommand,
 	newConfigCommand,

@@ -64,8 +64,9 @@ type relayRun struct {
 	config   *config
 	log      zerolog.Logger
 	carriers []*carrier
-	bot      *botCarrier         // nil: no Discord
-	assigned channels.Assignment // used by the goroutine that watches the wanted set
+	bot      *botCarrier // nil: no Discord
+	roster   *roster
+	assigned channels.Assignment // used by who has the roster's turn
 }
 
 // run relays until ctx ends, the output can take no more, or no account is left.
@@ -80,6 +81,7 @@ func (r *relayRun) run(ctx context.Context, stdout io.Writer) error {
 			return err
 		}
 	}
+	r.roster = newRoster(r.config.wanted)
 	readers := r.readers()
 	if c := r.config.Relay; c != nil && !c.Stdout {
 		stdout = io.Discard
@@ -112,7 +114,7 @@ func (r *relayRun) run(ctx context.Context, stdout io.Writer) error {
 		r.log.Warn().Err(err).Msg("channels file: the channels stay as they were")
 	})
 	watching.Go(func() {
-		if err := source.Watch(watched, r.want); err != nil {
+		if err := source.Watch(watched, r.list); err != nil {
 			r.log.Error().Err(err).Msg("the channels are not watched any more")
 		}
 	})
@@ -200,9 +202,9 @@ func (r *relayRun) verdict(output error, ended []error) error {
 	return errors.Join(failed...)
 }
 
-// want takes the wanted set, at the start and after every change.
+// want has a set carried, by whom it is for. The roster's turn is held.
 func (r *relayRun) want(set channels.Set) {
-	twitch := set.Filter(func(e channels.Entry) bool { return e.Name.Platform == channels.Twitch })
+	twitch := set.Filter(isTwitch)
 	if r.config.Twitch != nil && r.assign(twitch) {
 		for _, k := range r.carriers {
 			if k.platform == channels.Twitch {
@@ -218,18 +220,14 @@ func (r *relayRun) want(set channels.Set) {
 	if r.bot != nil {
 		r.bot.carry(set, r.log)
 	}
-	r.sayForeign(set)
 }
+
+func isTwitch(e channels.Entry) bool { return e.Name.Platform == channels.Twitch }
 
 // assign says which account carries each channel of Twitch. It reports false
 // if all stay as they are because the set cannot be used.
 func (r *relayRun) assign(set channels.Set) bool {
-	pool := r.config.Twitch.pool()
-	accounts := make([]channels.Account, len(pool))
-	for i := range pool {
-		accounts[i] = channels.Account{Name: pool[i].Name, Cap: pool[i].cap()}
-	}
-	assigned, err := channels.Assign(set, accounts, r.assigned)
+	assigned, err := r.assignment(set)
 	var over *channels.CapError
 	switch {
 	case errors.As(err, &over):
@@ -240,6 +238,17 @@ func (r *relayRun) assign(set channels.Set) bool {
 	}
 	r.assigned = assigned
 	return true
+}
+
+// assignment returns which account would carry each channel of set, which is
+// Twitch's.
+func (r *relayRun) assignment(set channels.Set) (channels.Assignment, error) {
+	pool := r.config.Twitch.pool()
+	accounts := make([]channels.Account, len(pool))
+	for i := range pool {
+		accounts[i] = channels.Account{Name: pool[i].Name, Cap: pool[i].cap()}
+	}
+	return channels.Assign(set, accounts, r.assigned)
 }
 
 // sayForeign reports channels that nobody carries.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chatshard/chatshard/balancer"
@@ -27,8 +28,10 @@ type carrier struct {
 	balancer  *balancer.Balancer // likewise
 	config    *irc.ClientConfig  // that client was made with
 	encoder   *encoder
+	sharding  *sharding             // as configured
+	ended     atomic.Pointer[error] // why it carries nothing any more
 
-	carried map[channels.Name]balancer.Key // used by the goroutine that watches the wanted set
+	carried map[channels.Name]balancer.Key // used by who has the roster's turn
 	exempt  exemptions
 }
 
@@ -115,6 +118,7 @@ func (c *ircConfig) account() string {
 // connect makes the carrier's Transport and Balancer. Nothing is dialled yet.
 func (k *carrier) connect(cfg *irc.Config, account *irc.Account, e *endpoint, s *sharding, log zerolog.Logger) error {
 	log = log.With().Str("platform", string(k.platform)).Str("account", k.account).Logger()
+	k.sharding = s
 	cfg.Address, cfg.Plain, cfg.Proxy, cfg.Logger = e.Address, e.TLS.Off, string(e.Proxy), log
 	if cfg.WebSocket {
 		cfg.Address = "wss://" + e.Address
@@ -253,9 +257,12 @@ func (k *carrier) run(ctx context.Context, out sink) error {
 	var login *irc.LoginError
 	switch {
 	case errors.As(err, &login):
-		return fmt.Errorf("%s: %w", k.name, login) // on every shard
+		err = fmt.Errorf("%s: %w", k.name, login) // on every shard
 	case err != nil:
-		return fmt.Errorf("%s: %w", k.name, err)
+		err = fmt.Errorf("%s: %w", k.name, err)
+	default:
+		return nil
 	}
-	return nil
+	k.ended.Store(&err)
+	return err
 }

@@ -22,6 +22,7 @@ type botCarrier struct {
 	client  *discord.Client
 	encoder *encoder
 	only    atomic.Pointer[map[string]bool] // channels by id; nil: all
+	ended   atomic.Bool                     // Discord has turned it away
 }
 
 // newBotCarrier returns a carrier of the configured bot. Nothing is dialled yet.
@@ -84,6 +85,7 @@ func (k *botCarrier) run(ctx context.Context, out sink) error {
 		out.write(k.encoder, e, e.Ack)
 	})
 	if err != nil {
+		k.ended.Store(true)
 		return fmt.Errorf("%s: %w", k.name, err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/discord"
 	"github.com/chatshard/chatshard/irc"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -29,13 +30,15 @@ type sink interface {
 // pipeline is a relay with a log: what events become goes into the log, and once
 // that has them to its readers.
 type pipeline struct {
-	engine *relay.Engine // nil: no history
-	log    relay.Log
-	hub    *relay.Hub
-	server *relay.Server
-	stdout *output // nil: not there as well
-	zlog   zerolog.Logger
-	served chan error // what ended the server
+	engine   *relay.Engine // nil: no history
+	log      relay.Log
+	hub      *relay.Hub
+	server   *relay.Server
+	hooks    []*hook
+	stdout   *output // nil: not there as well
+	zlog     zerolog.Logger
+	registry *prometheus.Registry
+	served   chan error // what ended the server
 
 	mu        sync.Mutex // guards encoders and what follows; held for encoding only
 	buf       []byte
@@ -52,10 +55,10 @@ type pipeline struct {
 
 // newPipeline opens the log and what reads from it. Nothing is served yet.
 func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *output, log zerolog.Logger) (*pipeline, error) {
-	p := &pipeline{stdout: stdout, zlog: log, ids: ids}
+	p := &pipeline{stdout: stdout, zlog: log, ids: ids, registry: prometheus.NewRegistry()}
 	p.ctx, p.kill = context.WithCancel(context.WithoutCancel(ctx))
 	cfg := c.server()
-	cfg.Logger = log
+	cfg.Logger, cfg.Registry = log, p.registry
 	if c.Log.Dir == noLog {
 		p.log = relay.NewMemoryLog(nil)
 	} else {
@@ -283,10 +286,28 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 	}
 	router := relay.NewRouter(r.routes()...)
 	p.server.Handle("POST /v1/send", relay.RoleSend, relay.SendHandler(router, relay.Caller))
+	if p.engine != nil {
+		err = r.restore(ctx, p.engine)
+	}
+	if err == nil {
+		err = p.registry.Register(&runMetrics{r, p})
+	}
+	if err == nil {
+		err = p.registry.Register(router)
+	}
+	if err != nil {
+		_ = p.close(ctx) // it is empty
+		return nil, err
+	}
+	r.serveChannels(p.server)
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", r.config.Relay.Listen)
 	if err != nil {
 		_ = p.close(ctx) // it is empty
 		return nil, fmt.Errorf("relay.listen: %w; use another port, or end who has it", err)
+	}
+	if err := p.serveWebhooks(r.config.Relay); err != nil {
+		_ = p.close(ctx) // likewise
+		return nil, err
 	}
 	p.served = make(chan error, 1)
 	p.serving.Go(func() { p.served <- p.server.Serve(p.ctx, l) })

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,7 +20,6 @@ import (
 )
 
 const (
-	relayURL   = "http://127.0.0.1:8787"
 	sendAnswer = 20 * time.Second // for the answer; the relay gives one within 15 s
 	sendTries  = 3                // where the connection broke off
 )
@@ -50,10 +48,7 @@ command lines. It needs the role send.`,
 	flags.StringVar(&q.ReplyTo, "reply-to", "", "`id` of the message that is answered")
 	flags.StringVar(&q.Key, "key", "", "idempotency `key`: the same key sends once in 10 minutes (default: a new one)")
 	flags.StringVar(&q.Account, "account", "", "`name` of the account that sends (default: the first that may)")
-	address := flags.String("url", relayURL, "`address` of the relay")
-	tokenFile := flags.String("token-file", "", "`file` with the token")
-	tokenEnv := flags.String("token-env", "", "`name` of the environment variable with the token")
-	cmd.MarkFlagsMutuallyExclusive("token-file", "token-env")
+	client := relayFlags(cmd)
 	format := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if q.To == "" {
@@ -73,7 +68,7 @@ command lines. It needs the role send.`,
 		if q.Key == "" {
 			q.Key = rand.Text() // so that a try without an answer can be repeated
 		}
-		c, err := newSendClient(*address, *tokenFile, *tokenEnv)
+		c, err := client()
 		if err != nil {
 			return err
 		}
@@ -106,54 +101,8 @@ func sentLine(r *relays.SendResult) string {
 	return line
 }
 
-// oneLine makes a text from outside safe for a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-// sendClient asks one relay.
-type sendClient struct {
-	url   string
-	token string
-	http  http.Client
-}
-
-func newSendClient(address, tokenFile, tokenEnv string) (*sendClient, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, usagef("send: --url %q: give an address as %s", address, relayURL)
-	}
-	c := &sendClient{url: u.JoinPath("v1/send").String()}
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	switch {
-	case tokenFile != "":
-		text, err := readFile(tokenFile, maxSecretFile)
-		if err != nil {
-			return nil, fmt.Errorf("send: --token-file %s %w", tokenFile, err)
-		}
-		c.token = strings.TrimSpace(text)
-	case tokenEnv != "":
-		for _, kv := range environ() {
-			if name, value, _ := strings.Cut(kv, "="); name == tokenEnv {
-				c.token = strings.TrimSpace(value)
-			}
-		}
-	default:
-		return c, nil
-	}
-	if c.token == "" || strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, usagef("send: the token is empty or has characters that no token has")
-	}
-	return c, nil
-}
-
 // send asks until there is an answer: the key makes it safe to ask again.
-func (c *sendClient) send(ctx context.Context, q *relays.SendRequest) (*relays.SendResult, error) {
+func (c *relayClient) send(ctx context.Context, q *relays.SendRequest) (*relays.SendResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendAnswer)
 	defer cancel()
 	defer c.http.CloseIdleConnections()
@@ -167,9 +116,12 @@ func (c *sendClient) send(ctx context.Context, q *relays.SendRequest) (*relays.S
 		var broken *url.Error
 		if try == sendTries || ctx.Err() != nil || !errors.As(err, &broken) || errors.As(err, &dial) && dial.Op == "dial" {
 			if broken != nil {
-				return nil, fmt.Errorf("send: no answer from the relay: %w", broken.Err)
+				err = c.silent(broken)
 			}
-			return res, err
+			if err != nil {
+				return nil, err
+			}
+			return res, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -178,39 +130,21 @@ func (c *sendClient) send(ctx context.Context, q *relays.SendRequest) (*relays.S
 	}
 }
 
-func (c *sendClient) once(ctx context.Context, body []byte) (*relays.SendResult, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("send: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	answer, err := c.http.Do(req)
+// once asks once. A message that was not sent is a problem that holds the result.
+func (c *relayClient) once(ctx context.Context, body []byte) (*relays.SendResult, error) {
+	status, b, err := c.ask(ctx, http.MethodPost, "v1/send", body)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err != nil {
-		return nil, &url.Error{Op: "Post", URL: c.url, Err: err}
-	}
-	var problem struct {
-		Title, Detail string
-		Result        *relays.SendResult
-	}
-	if answer.StatusCode == http.StatusOK {
+	var problem struct{ Result *relays.SendResult }
+	if status == http.StatusOK {
 		problem.Result = new(relays.SendResult)
 		err = json.Unmarshal(b, problem.Result)
 	} else {
 		err = json.Unmarshal(b, &problem)
 	}
-	switch r := problem.Result; {
-	case err == nil && r != nil && (r.Status == relays.StatusSent || r.Status == relays.StatusRefused || r.Status == relays.StatusUnknown):
+	if r := problem.Result; err == nil && r != nil && (r.Status == relays.StatusSent || r.Status == relays.StatusRefused || r.Status == relays.StatusUnknown) {
 		return r, nil
-	case err == nil && problem.Detail != "":
-		return nil, fmt.Errorf("send: the relay says: %s (HTTP %d)", oneLine(problem.Detail), answer.StatusCode)
 	}
-	return nil, fmt.Errorf("send: %s answers HTTP %d and is no relay of this version", c.url, answer.StatusCode)
+	return nil, c.refused("v1/send", status, b)
 }
