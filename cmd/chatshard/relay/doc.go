@@ -23,6 +23,20 @@
 // meanwhile; what does not fit becomes a gap at its place. [MemoryLog] keeps no
 // history.
 //
+// # Between two processes
+//
+// What was acknowledged to a service is in the log, and a log that is opened
+// remembers the ids of its last minutes: what a service repeats after a resume
+// is stored once although another process stored it. Twitch and IRC repeat
+// nothing. So the command keeps, in a bucket of the engine, up to when all
+// channels were heard and what they said was in the log, and which are not
+// joined; it is written every two seconds. The next process takes, per channel,
+// that or the last line of the channel at the end of the log, whichever is
+// later, and puts a gap from there to the confirmed join before the first event
+// of the channel. A stamp lies 45 seconds back, because a connection may be dead
+// for as long before that shows: the gap of a channel that was quiet is longer
+// by up to that than the time without a process, that of a busy one is exact.
+//
 // # Readers
 //
 // A [Hub] wakes all readers that wait together, once a millisecond or for 64
@@ -68,6 +82,16 @@
 //
 // with their consumers made for them by somebody who may; and be trusted, for
 // answers go where they say.
+//
+// # History that is gone
+//
+// A cursor that is older than retention gets a gap of that reader alone, with
+// the reason retention: up to when the oldest entry was received that there is,
+// and from a time that [HubConfig].Since knows; the command marks one every
+// minute, and keeps the marks. When the log has lost its history, its epoch
+// changes, and the hub's with it ([Hub.Renew]): all readers end, and come back
+// with a cursor of an epoch that is over to a gap with the reason epoch. A named
+// consumer does so by itself; what it acknowledged of the epoch before is refused.
 //
 // # Sending
 //

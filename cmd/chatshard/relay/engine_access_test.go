@@ -28,7 +28,7 @@ func outsider(t testing.TB, e *Engine) *nats.Conn {
 // a consumer's messages shall go.
 func TestOutsideCannotHarm(t *testing.T) {
 	e := newEngine(t, EngineConfig{Listen: "127.0.0.1:0", Token: "token"})
-	l := openLog(t, e, NATSLogConfig{Changed: func(string) { t.Error("history was lost") }})
+	l := openLog(t, e, NATSLogConfig{Changed: func(Cursor) { t.Error("history was lost") }})
 	store, err := e.Store(t.Context(), "consumers")
 	if err == nil {
 		err = store.Save(t.Context(), "victim", []byte("e1:7"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,6 +20,7 @@ import (
 type Store struct {
 	bucket string
 	engine *Engine
+	js     jetstream.JetStream
 	kv     jetstream.KeyValue
 }
 
@@ -41,27 +43,45 @@ func (e *Engine) Store(ctx context.Context, bucket string) (*Store, error) {
 	if err != nil {
 		return nil, s.fail("opening", err)
 	}
-	size := int64(256 << 20)
-	if e.Embedded() {
-		size = min(size, e.cfg.MaxStore/16) // the log leaves a quarter
-	}
-	// js.CreateKeyValue would allow direct reads, which may be answered with
-	// what was there before one's own last write.
-	_, err = js.Stream(ctx, "KV_"+bucket)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: "KV_" + bucket, Subjects: []string{"$KV." + bucket + ".>"},
-			Storage: jetstream.FileStorage, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
-			MaxBytes: size, AllowRollup: true, DenyDelete: true, AllowDirect: false, Replicas: 1,
-		})
-	}
-	if err != nil {
+	if err := s.ensure(ctx, js); err != nil {
 		return nil, s.fail("opening", err)
 	}
 	if s.kv, err = js.KeyValue(ctx, bucket); err != nil {
 		return nil, s.fail("opening", err)
 	}
+	s.js = js
 	return s, nil
+}
+
+// ensure makes the bucket if there is none.
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream) error {
+	size := int64(256 << 20)
+	if e := s.engine; e.Embedded() {
+		size = min(size, e.cfg.MaxStore/16) // the log leaves a quarter
+	}
+	// js.CreateKeyValue would allow direct reads, which may be answered with
+	// what was there before one's own last write.
+	_, err := js.Stream(ctx, "KV_"+s.bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: "KV_" + s.bucket, Subjects: []string{"$KV." + s.bucket + ".>"},
+			Storage: jetstream.FileStorage, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+			MaxBytes: size, AllowRollup: true, DenyDelete: true, AllowDirect: false, Replicas: 1,
+		})
+	}
+	return err
+}
+
+// try does what may find that an engine elsewhere has lost the bucket: then it
+// is made anew, and what was in it is gone.
+func (s *Store) try(ctx context.Context, do func() error) error {
+	err := do()
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		if s.ensure(ctx, s.js) == nil {
+			err = do()
+		}
+	}
+	return err
 }
 
 // Load returns what was saved under a name, nil if nothing was.
@@ -73,7 +93,8 @@ func (s *Store) Load(ctx context.Context, name string) ([]byte, error) {
 func (s *Store) load(ctx context.Context, name string) ([]byte, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeWithin)
 	defer cancel()
-	entry, err := s.kv.Get(ctx, SubjectToken(name))
+	var entry jetstream.KeyValueEntry
+	err := s.try(ctx, func() (err error) { entry, err = s.kv.Get(ctx, SubjectToken(name)); return err })
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, 0, nil
@@ -87,7 +108,7 @@ func (s *Store) load(ctx context.Context, name string) ([]byte, uint64, error) {
 func (s *Store) Save(ctx context.Context, name string, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, storeWithin)
 	defer cancel()
-	if _, err := s.kv.Put(ctx, SubjectToken(name), data); err != nil {
+	if err := s.try(ctx, func() error { _, err := s.kv.Put(ctx, SubjectToken(name), data); return err }); err != nil {
 		return s.fail("saving "+SubjectToken(name), err)
 	}
 	return nil

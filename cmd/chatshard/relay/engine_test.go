@@ -164,3 +164,42 @@ func TestStore(t *testing.T) {
 		t.Errorf("String = %q", s)
 	}
 }
+
+// An engine elsewhere that has lost a bucket gets another one.
+func TestStoreLost(t *testing.T) {
+	e := newEngine(t, EngineConfig{})
+	s, err := e.Store(t.Context(), "things")
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(e.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"save", func() error { return s.Save(t.Context(), "a", []byte("new")) }, "new"},
+		{"load", func() error { _, err := s.Load(t.Context(), "a"); return err }, ""},
+		{"update", func() error {
+			return s.Update(t.Context(), "a", func(old []byte) ([]byte, error) { return append(old, "more"...), nil })
+		}, "more"},
+	} {
+		if err := s.Save(t.Context(), "a", []byte("old")); err != nil {
+			t.Fatal(err)
+		}
+		if err := js.DeleteStream(t.Context(), "KV_things"); err != nil {
+			t.Fatal(err)
+		}
+		// It answers for a moment longer.
+		until(t, "the bucket is gone", func() bool { _, err := s.kv.Get(t.Context(), "a"); return err != nil })
+		if err := c.do(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got, err := s.Load(t.Context(), "a"); string(got) != c.want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.want)
+		}
+	}
+}

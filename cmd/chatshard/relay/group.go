@@ -62,6 +62,8 @@ type group struct {
 	mu       sync.Mutex // guards all below; not held for I/O
 	loaded   bool
 	begun    bool   // commit holds
+	epoch    string // of commit
+	over     bool   // the epoch is: another group has the name
 	start    Cursor // from the store; zero: there was none
 	commit   uint64 // all up to here is acknowledged
 	members  []*Member
@@ -121,7 +123,7 @@ func (c *Consumers) Join(ctx context.Context, name string, o SubscribeOptions, a
 	if !consumerName.MatchString(name) {
 		return nil, fmt.Errorf("%w: consumer=%.64q: want 1 to 64 letters, digits, _ . or -", ErrOptions, name)
 	}
-	g, err := c.group(name)
+	g, err := c.current(name)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +141,7 @@ func (c *Consumers) Join(ctx context.Context, name string, o SubscribeOptions, a
 	g.mu.Lock()
 	n, from := len(g.members), g.start
 	if g.begun {
-		from = Cursor{c.hub.epoch, g.commit}
+		from = Cursor{g.epoch, g.commit}
 	}
 	g.mu.Unlock()
 	if n >= maxMembers || alone && n > 0 {
@@ -155,7 +157,12 @@ func (c *Consumers) Join(ctx context.Context, name string, o SubscribeOptions, a
 	}
 	g.mu.Lock()
 	if !g.begun {
-		g.begun, g.commit = true, m.pos.Load()
+		g.begun, g.epoch, g.commit = true, m.of, m.pos.Load()
+	}
+	if g.epoch != m.of {
+		g.mu.Unlock()
+		m.Close()
+		return nil, errRenewed
 	}
 	g.seeds++
 	m.seed = hashMix(g.seeds * 0x9e3779b97f4a7c15)
@@ -165,13 +172,35 @@ func (c *Consumers) Join(ctx context.Context, name string, o SubscribeOptions, a
 	g.turn()
 	g.mu.Unlock()
 	if (from == Cursor{}) { // so that it begins here, whatever happens
-		err = c.store.Save(ctx, name, Cursor{c.hub.epoch, m.pos.Load()})
+		err = c.store.Save(ctx, name, Cursor{m.of, m.pos.Load()})
 		if err != nil {
 			m.Leave(ctx)
 			return nil, fmt.Errorf("relay: consumer %q: %w", name, err)
 		}
 	}
 	return m, nil
+}
+
+// current returns the group of a name. One of an epoch that is over gives its
+// place to another, which begins where that one was: with a gap.
+func (c *Consumers) current(name string) (*group, error) {
+	g, err := c.group(name)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.begun || g.epoch == c.hub.Epoch() {
+		return g, nil
+	}
+	g.over = true
+	next := &group{all: c, name: name, loaded: true, start: Cursor{g.epoch, g.commit}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.groups[name] == g {
+		c.groups[name] = next
+	}
+	return c.groups[name], nil
 }
 
 func (c *Consumers) group(name string) (*group, error) {
@@ -245,7 +274,7 @@ func (m *Member) Next(ctx context.Context, f func(*Item) bool) error {
 // share, once all is acknowledged.
 func (m *Member) Done(ctx context.Context) {
 	if m.auto {
-		_ = m.Ack(ctx, Cursor{m.hub.epoch, m.handed.Load()})
+		_ = m.Ack(ctx, Cursor{m.of, m.handed.Load()})
 	}
 	g := m.group
 	g.mu.Lock()
@@ -273,8 +302,8 @@ func (m *Member) claim(seq uint64, line []byte, meta *Meta) bool {
 
 // Ack says that all up to a cursor that the member was handed is done.
 func (m *Member) Ack(ctx context.Context, at Cursor) error {
-	if at.Epoch != m.hub.epoch {
-		return fmt.Errorf("%w: %v: acknowledged of epoch %s", ErrCursor, at, m.hub.epoch)
+	if at.Epoch != m.of {
+		return fmt.Errorf("%w: %v: acknowledged of epoch %s", ErrCursor, at, m.of)
 	}
 	g := m.group
 	g.mu.Lock()
@@ -290,8 +319,8 @@ func (m *Member) Ack(ctx context.Context, at Cursor) error {
 // confirm takes the acknowledgement of a poll for what a poll before it gave:
 // the only member, which has read nothing, begins after it.
 func (m *Member) confirm(at Cursor) error {
-	if at.Epoch != m.hub.epoch || at.Seq > m.hub.Cursor().Seq {
-		return fmt.Errorf("%w: %v: acknowledged of epoch %s", ErrCursor, at, m.hub.epoch)
+	if at.Epoch != m.of || at.Seq > m.hub.Cursor().Seq {
+		return fmt.Errorf("%w: %v: acknowledged of epoch %s", ErrCursor, at, m.of)
 	}
 	g := m.group
 	g.mu.Lock()
@@ -425,15 +454,16 @@ func (g *group) save(ctx context.Context, now bool) {
 	if low != ^uint64(0) && low > at {
 		at = low
 	}
-	if at == g.saved || !now && time.Since(g.savedAt) < saveEvery {
+	if g.over || at == g.saved || !now && time.Since(g.savedAt) < saveEvery {
 		g.mu.Unlock()
 		return
 	}
 	g.saved, g.savedAt = at, time.Now()
+	epoch := g.epoch
 	g.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if g.all.store.Save(ctx, g.name, Cursor{g.all.hub.epoch, at}) != nil {
+	if g.all.store.Save(ctx, g.name, Cursor{epoch, at}) != nil {
 		g.mu.Lock()
 		g.saved = 0 // again the next time; what is acknowledged may come twice
 		g.mu.Unlock()

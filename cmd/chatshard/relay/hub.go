@@ -3,9 +3,11 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +24,9 @@ type HubConfig struct {
 	RingEntries int    // default 65,536
 	Epoch       string // without a log: the epoch; default "none". With a log the log says it
 	Now         func() time.Time
+	// Since returns a time after which all behind a cursor was received whose
+	// entry the log has no more; zero if that is not known. Default: it never is.
+	Since func(Cursor) time.Time
 }
 
 // Hub hands the entries of a log out to any number of readers. Entries come in
@@ -33,12 +38,14 @@ type HubConfig struct {
 // readers a thousand times a second would be a whole core.
 type Hub struct {
 	log   Log // nil: no history
-	epoch string
 	now   func() time.Time
+	since func(Cursor) time.Time
+	era   atomic.Uint32 // how often the epoch has changed
 	reads chan struct{} // a place for each reading of the log: a thousand readers may come back at once
 	scans chan struct{} // and for each search for the last entries that pass a filter
 
 	mu       sync.Mutex // guards all below; never held while a reader's function or the log runs
+	epoch    string
 	ring     ring
 	last     uint64        // number of the newest entry that readers may see
 	waiting  int           // readers that wait on wakeup
@@ -67,7 +74,7 @@ func NewHub(ctx context.Context, log Log, cfg *HubConfig) (*Hub, error) {
 	if cfg != nil {
 		c = *cfg
 	}
-	h := &Hub{log: log, epoch: c.Epoch, now: c.Now, readers: map[*Reader]struct{}{}, gaps: map[string]*gapCount{},
+	h := &Hub{log: log, epoch: c.Epoch, now: c.Now, since: c.Since, readers: map[*Reader]struct{}{}, gaps: map[string]*gapCount{},
 		reads: make(chan struct{}, 16), scans: make(chan struct{}, 2)}
 	h.ring.maxBytes, h.ring.maxEntries = c.RingBytes, c.RingEntries
 	if h.ring.maxBytes == 0 {
@@ -122,6 +129,25 @@ func (h *Hub) Append(seq uint64, body []byte) error {
 	}
 	return nil
 }
+
+// errRenewed ends the readers of an epoch that is over.
+var errRenewed = errors.New("relay: the log has lost its history: come back with your cursor, a gap will stand in its place")
+
+// Renew begins a new epoch: the log has lost what it had, and has at.Seq entries
+// now, which are history. All readers end with an error; those who come back
+// with a cursor of the epoch before get a gap, and then what there is. It is
+// called before Append brings entries of the epoch.
+func (h *Hub) Renew(at Cursor) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.era.Add(1)
+	h.epoch, h.last = at.Epoch, at.Seq
+	h.ring.reset()
+	h.wakeAll()
+}
+
+// Epoch returns the epoch of the hub's cursors.
+func (h *Hub) Epoch() string { return h.Cursor().Epoch }
 
 // Cursor returns the place after the newest entry.
 func (h *Hub) Cursor() Cursor {
@@ -227,7 +253,7 @@ type Item struct {
 }
 
 // Cursor returns the place after the item.
-func (r *Reader) Cursor() Cursor { return Cursor{r.hub.epoch, r.pos.Load()} }
+func (r *Reader) Cursor() Cursor { return Cursor{r.of, r.pos.Load()} }
 
 // walk calls f for the entries with numbers in (after, to], from the ring or
 // the log, until f returns false. It returns the number up to which it has come.
@@ -250,6 +276,7 @@ func (h *Hub) walk(ctx context.Context, after, to uint64, scratch *[]byte, f fun
 		if first := h.ring.first(); first > after {
 			end = min(to, first-1)
 		}
+		epoch := h.epoch
 		h.mu.Unlock()
 		if h.log == nil {
 			return after, &PrunedError{After: after, First: end + 1}
@@ -265,7 +292,7 @@ func (h *Hub) walk(ctx context.Context, after, to uint64, scratch *[]byte, f fun
 				at = seq
 				return true
 			}
-			*scratch = AppendEnvelope((*scratch)[:0], Cursor{h.epoch, seq}, body)
+			*scratch = AppendEnvelope((*scratch)[:0], Cursor{epoch, seq}, body)
 			meta.parse(*scratch)
 			item.Seq, item.Line = seq, *scratch
 			at = seq

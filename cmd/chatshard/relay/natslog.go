@@ -36,10 +36,11 @@ type NATSLogConfig struct {
 	// buffer meanwhile; nil: it is only logged. What it returns is kept in the
 	// place of what is missing. It must not call the log.
 	Dropped func(Lost) []Pending
-	// Changed is called with the new epoch when history was lost: cursors of
-	// the one before mean nothing now. It comes before the first entry of the
-	// epoch is done, and must not call the log.
-	Changed func(epoch string)
+	// Changed is called with the new epoch, and the number of the last entry
+	// that there is, when history was lost: cursors of the epoch before mean
+	// nothing now. It comes before the first entry of the epoch is done, and
+	// must not call the log.
+	Changed func(Cursor)
 
 	Logger zerolog.Logger
 }

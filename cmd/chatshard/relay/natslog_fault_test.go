@@ -332,7 +332,7 @@ func TestNATSLogHistoryLost(t *testing.T) {
 	var epochs []string
 	var mu sync.Mutex
 	e := newEngine(t, EngineConfig{})
-	l := openLog(t, e, NATSLogConfig{AckWait: time.Second, Changed: func(s string) { mu.Lock(); epochs = append(epochs, s); mu.Unlock() }})
+	l := openLog(t, e, NATSLogConfig{AckWait: time.Second, Changed: func(at Cursor) { mu.Lock(); epochs = append(epochs, at.Epoch); mu.Unlock() }})
 	was, _, _, err := l.Bounds(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -289,19 +289,33 @@ func (l *NATSLog) At(ctx context.Context, t time.Time) (uint64, error) {
 	return info.Delivered.Stream, nil
 }
 
-// remember fills the window with what was stored lately: a service repeats
-// after a resume what this process, or the one before, has stored already.
+// A session that can be resumed repeats what came after it was stored: where
+// processes end one after the other before they store it, that is more than
+// Dedup, and as long as the service lets sessions lie.
+const (
+	longDedup = 4 * time.Minute
+	mostLong  = 200_000 // entries of those, beyond Dedup
+)
+
+// remember fills the window with what was stored last, however long ago: a
+// service repeats after a resume what this process, or the one before, has
+// stored already.
 func (l *NATSLog) remember(ctx context.Context) error {
 	now := time.Now()
-	_, first, last, err := l.Bounds(ctx)
-	if err != nil || first > last {
+	info, err := l.info(ctx)
+	if err != nil || info.State.Msgs == 0 {
 		return err
 	}
-	from, err := l.At(ctx, now.Add(-l.cfg.Dedup))
+	first, last := info.State.FirstSeq, info.State.LastSeq
+	from, err := l.At(ctx, info.State.LastTime.Add(-l.cfg.Dedup))
 	if err != nil {
 		return err
 	}
-	from = max(from, first-1)
+	long, err := l.At(ctx, info.State.LastTime.Add(-longDedup))
+	if err != nil {
+		return err
+	}
+	from = max(min(from, max(long, last-min(last, mostLong))), first-1)
 	if most := uint64(l.cfg.MaxIDs); last-from > most {
 		from = last - most
 	}

@@ -159,7 +159,7 @@ func (w *writer) settle(ctx context.Context) error {
 		l.readers.clear()
 		l.cfg.Logger.Warn().Str("stream", l.cfg.Stream).Str("epoch", epoch).Msg("history was lost: a new epoch begins")
 		if l.cfg.Changed != nil {
-			l.cfg.Changed(epoch)
+			l.cfg.Changed(Cursor{epoch, w.last})
 		}
 		return nil
 	}

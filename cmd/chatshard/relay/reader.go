@@ -14,6 +14,8 @@ import (
 // goroutine at a time, but for Poke, SetFilter and Cursor.
 type Reader struct {
 	hub    *Hub
+	of     string // the epoch that it reads: it ends with it
+	era    uint32 // likewise
 	opts   SubscribeOptions
 	queue  uint64
 	filter atomic.Pointer[matcher]
@@ -70,6 +72,9 @@ func (h *Hub) Subscribe(ctx context.Context, o SubscribeOptions) (*Reader, error
 	if h.closed {
 		return nil, ErrClosed
 	}
+	if h.epoch != r.of {
+		return nil, errRenewed
+	}
 	h.readers[r] = struct{}{}
 	return r, nil
 }
@@ -101,12 +106,15 @@ func (r *Reader) Poke() {
 
 func (r *Reader) begin(ctx context.Context) error {
 	h, o := r.hub, &r.opts
-	last := h.Cursor().Seq
+	r.era = h.era.Load()
+	at := h.Cursor()
+	last := at.Seq
+	r.of = at.Epoch
 	pos, err := last, error(nil)
 	switch {
 	case o.From != Cursor{}:
 		pos = o.From.Seq
-		if o.From.Epoch != h.epoch || pos > last {
+		if o.From.Epoch != r.of || pos > last {
 			r.epoch, pos = true, 0
 		}
 	case !o.Since.IsZero():
@@ -195,6 +203,10 @@ func (r *Reader) Next(ctx context.Context, f func(*Item) bool) error {
 		if h.closed {
 			h.mu.Unlock()
 			return ErrClosed
+		}
+		if h.epoch != r.of {
+			h.mu.Unlock()
+			return errRenewed
 		}
 		if pos >= h.last {
 			r.live, r.slow = true, time.Time{}
@@ -352,13 +364,21 @@ func (r *Reader) fromLog(ctx context.Context, pos, to uint64, f func(*Item) bool
 	m := r.filter.Load()
 	goOn = true
 	var received []byte
+	renewed := false
 	end, err := r.hub.walk(ctx, pos, to, &r.logged, func(it *Item) bool {
+		if r.hub.era.Load() != r.era { // it may be an entry of the next one
+			renewed = true
+			return false
+		}
 		received = append(received[:0], it.meta.raw(it.Line, fieldReceived)...)
 		if m.match(it.Line, it.meta, &r.scratch) {
 			goOn = r.hand(it, f)
 		}
 		return goOn
 	})
+	if renewed {
+		return false, errRenewed
+	}
 	if end > pos {
 		r.seen = received
 	}
@@ -434,12 +454,17 @@ func (r *Reader) skip(ctx context.Context, pos, to uint64, f func(*Item) bool) b
 // (after, to], of which dropped would have been handed out, or may have been.
 func (r *Reader) gap(reason string, after, to, dropped uint64, until []byte, f func(*Item) bool) bool {
 	r.hub.countGap(reason, dropped)
+	if len(r.seen) == 0 && r.hub.since != nil && r.opts.From.Epoch != "" { // it begins with a gap
+		if t := r.hub.since(r.opts.From); !t.IsZero() {
+			r.seen = t.UTC().AppendFormat(r.seen, timeFormat)
+		}
+	}
 	b := append(r.line[:0], envelopeStart+`"cursor":{"epoch":"`...)
-	b = append(b, r.hub.epoch...)
+	b = append(b, r.of...)
 	b = append(b, `","seq":`...)
 	b = strconv.AppendUint(b, to, 10)
 	b = append(b, `},"id":"gap:`...)
-	b = append(b, r.hub.epoch...)
+	b = append(b, r.of...)
 	b = append(b, ':')
 	b = strconv.AppendUint(b, after, 10)
 	b = append(b, '-')
@@ -452,11 +477,13 @@ func (r *Reader) gap(reason string, after, to, dropped uint64, until []byte, f f
 		b = append(b, r.seen...)
 		b = append(b, `",`...)
 	}
+	b = append(b, `"to":"`...)
 	if len(until) > 0 {
-		b = append(b, `"to":"`...)
 		b = append(b, until...)
-		b = append(b, `",`...)
+	} else { // nothing came since
+		b = r.hub.now().UTC().AppendFormat(b, timeFormat)
 	}
+	b = append(b, `",`...)
 	b = append(b, `"dropped":`...)
 	b = strconv.AppendUint(b, dropped, 10)
 	b = append(b, `,"reason":"`...)

@@ -182,6 +182,8 @@ func (f *feed) ended(err error) (reason string) {
 		reason, err = "stuck", fmt.Errorf("nothing was read for %v: %w", f.patience(), err)
 	case errors.Is(err, errRebalance):
 		reason = "unacknowledged"
+	case errors.Is(err, errRenewed):
+		reason = "epoch"
 	case f.server.stop.Err() != nil || errors.Is(err, ErrClosed):
 		reason = "stopped"
 	case errors.Is(err, context.Canceled):

@@ -32,7 +32,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	sse := r.URL.Path == "/v1/sse" || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	output, format := "ndjson", appendNDJSON
 	if sse {
-		output, format = "sse", sseFormat(s.hub.epoch)
+		output = "sse"
 	}
 	f, problem := s.open(r, output)
 	if problem != nil {
@@ -40,6 +40,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.close()
+	if sse {
+		format = sseFormat(f.of)
+	}
 	ctx, cancel := s.both(r.Context())
 	defer cancel()
 	c := http.NewResponseController(w)
@@ -84,7 +87,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			f.done(ctx, batch)
 		}
 	}
-	if reason := f.ended(err); sse && (reason == "slow" || reason == "unacknowledged") {
+	if reason := f.ended(err); sse && (reason == "slow" || reason == "unacknowledged" || reason == "epoch") {
 		_ = write(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q,\"cursor\":%q}\n\n", reason, f.Cursor()))
 	}
 }

@@ -111,7 +111,7 @@ func offersDeflate(h http.Header) bool {
 func (c *websocketConn) write(ctx context.Context) error {
 	// By hand: what encoding/json needs of the stack would stay with it.
 	hello := append([]byte(nil), `{"type":"hello","epoch":"`...)
-	hello = append(hello, c.hub.epoch...)
+	hello = append(hello, c.of...)
 	hello = append(hello, `","cursor":"`...)
 	hello = append(hello, c.Cursor().String()...)
 	if c.member != nil {
@@ -178,7 +178,7 @@ func (c *websocketConn) close(err error) {
 	c.mu.Unlock()
 	reason := c.ended(err)
 	switch reason {
-	case "stopped":
+	case "stopped", "epoch":
 		code = websocket.CloseGoingAway
 	case "slow", "unacknowledged":
 		code = websocket.ClosePolicyViolation

@@ -104,6 +104,15 @@ func (w *Webhook) Run(ctx context.Context, all *Consumers) error {
 	if err := w.Check(); err != nil {
 		return err
 	}
+	for {
+		if err := w.read(ctx, all); !errors.Is(err, errRenewed) {
+			return err
+		}
+	}
+}
+
+// read delivers until the epoch or ctx ends.
+func (w *Webhook) read(ctx context.Context, all *Consumers) error {
 	m, err := all.Join(ctx, webhookConsumer+w.Name, SubscribeOptions{Filter: w.Filter, Policy: w.Policy, Idle: 15 * time.Second, output: "webhook"}, true)
 	if err != nil {
 		return err
@@ -136,7 +145,7 @@ func (w *Webhook) Run(ctx context.Context, all *Consumers) error {
 			if w.Array {
 				body = append(body, ']')
 			}
-			err = w.deliver(ctx, body, n, fmt.Sprintf("%s:%d-%d", m.hub.epoch, first, last))
+			err = w.deliver(ctx, body, n, fmt.Sprintf("%s:%d-%d", m.of, first, last))
 			if err == nil {
 				m.auto = true
 			}
@@ -144,7 +153,7 @@ func (w *Webhook) Run(ctx context.Context, all *Consumers) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil && (n > 0 || errors.Is(err, ErrClosed) || errors.Is(err, errRebalance)) {
+		if err != nil && (n > 0 || errors.Is(err, ErrClosed) || errors.Is(err, errRebalance) || errors.Is(err, errRenewed)) {
 			return err // what could be neither delivered nor buried stays unacknowledged
 		}
 		m.Done(ctx)
