@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,7 @@ type carrier struct {
 	ended     atomic.Pointer[error] // why it carries nothing any more
 
 	carried map[channels.Name]balancer.Key // used by who has the roster's turn
+	noted   func([]balancer.Key)           // told of all wanted channels before they are joined; may be nil
 	exempt  exemptions
 }
 
@@ -242,6 +245,9 @@ func (k *carrier) carry(set channels.Set, own func(channels.Name) bool, log zero
 	k.carried = kept
 	if len(join)+len(part) > 0 {
 		log.Info().Str("account", k.account).Int("join", len(join)).Int("part", len(part)).Msg("channels wanted")
+	}
+	if k.noted != nil {
+		k.noted(slices.Collect(maps.Keys(wanted)))
 	}
 	k.balancer.Part(part...)
 	k.balancer.Join(join...)

@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,12 +36,17 @@ type pipeline struct {
 	stdout   *output // nil: not there as well
 	zlog     zerolog.Logger
 	registry *prometheus.Registry
-	served   chan error // what ended the server
+	served   chan error   // what ended the server
+	kept     *relay.Store // what this run leaves to the next; nil: no history
+	lapses   *lapses      // likewise
+	marks    *marks       // likewise
+	lost     losses
 
-	mu        sync.Mutex // guards encoders and what follows; held for encoding only
+	accounts []relay.Subject // all that there are, to say that all have lost something
+
+	mu        sync.Mutex // guards encoders and what follows, and hub while it is made; held for encoding only
 	buf       []byte
 	ids       *cursor
-	names     map[string]string // of Twitch's channels, by id: as they were joined
 	twins     map[*encoder]*encoder
 	stdoutIDs *cursor
 
@@ -72,13 +75,17 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 		p.engine = engine
 		natsLog, err := relay.OpenNATSLog(ctx, engine, &relay.NATSLogConfig{
 			MaxAge: time.Duration(c.Log.MaxAge), MaxBytes: int64(c.Log.MaxBytes), Buffer: int(c.Log.Buffer),
-			Dropped: p.dropped, Logger: log,
+			Dropped: p.dropped, Changed: p.changed, Logger: log,
 		})
 		if err == nil {
 			p.log = natsLog // not before: the nil that comes with an error would not be nil there
 			var store *relay.Store
 			if store, err = engine.Store(ctx, "consumers"); err == nil {
 				cfg.Cursors = cursors{store}
+				p.kept, err = engine.Store(ctx, "lapses")
+			}
+			if err == nil {
+				p.marks, err = newMarks(ctx, p.kept, log)
 			}
 		}
 		if err != nil {
@@ -87,7 +94,14 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 		}
 	}
 	var err error
-	if p.hub, err = relay.NewHub(ctx, p.log, nil); err != nil {
+	var hub relay.HubConfig
+	if p.marks != nil {
+		hub.Since = p.marks.since
+	}
+	p.mu.Lock()
+	p.hub, err = relay.NewHub(ctx, p.log, &hub)
+	p.mu.Unlock()
+	if err != nil {
 		p.close(ctx)
 		return nil, err
 	}
@@ -100,8 +114,14 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 }
 
 // write implements sink. What is too large for the log is there without what was
-// received, or as a gap.
+// received, or as a gap. Before the first word of a channel that another run
+// carried stands what was missed between.
 func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
+	if _, ok := e.Data.(balancer.Joined); ok && p.lapses != nil {
+		if from, ok := p.lapses.joinedFirst(enc.scope(), e.Key); ok {
+			p.write(enc, balancer.Event{Shard: e.Shard, Key: e.Key, Data: balancer.Gap{From: from, To: enc.now(), Err: errRestarted}}, nil)
+		}
+	}
 	err := p.append(enc, e, false, acked)
 	if errors.Is(err, relay.ErrTooLarge) {
 		err = p.append(enc, e, true, acked)
@@ -118,9 +138,17 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 }
 
 func (p *pipeline) append(enc *encoder, e balancer.Event, bare bool, acked func()) error {
+	var conn lostConn
+	if acked != nil {
+		conn = p.lost.conn(enc, &e)
+	}
 	entry := p.entry(enc, e, bare)
-	return p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
+	p.lapses.begin()
+	err := p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
+		defer p.lapses.end(err)
 		switch {
+		case errors.Is(err, relay.ErrDropped):
+			p.lost.drop(entry, conn, acked)
 		case err != nil:
 			p.zlog.Debug().Err(err).Msg("an event is not in the log")
 		case !dup:
@@ -132,6 +160,12 @@ func (p *pipeline) append(enc *encoder, e balancer.Event, bare bool, acked func(
 			acked()
 		}
 	})
+	if errors.Is(err, relay.ErrTooLarge) {
+		p.lapses.end(nil) // it is tried in another form
+	} else if err != nil {
+		p.lapses.end(err)
+	}
+	return err
 }
 
 // entry encodes an event.
@@ -144,7 +178,6 @@ func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry
 	if cap(p.buf) > 1<<20 {
 		p.buf = nil // one long line must not stay
 	}
-	p.learn(enc, e)
 	return &relay.Entry{ // outlives the event, whose memory is used again
 		ID: strings.Clone(enc.id), Body: body, Time: enc.now(),
 		Subject: relay.Subject{
@@ -203,73 +236,42 @@ func bodyKind(body []byte) string {
 	return "other"
 }
 
+// changed is told that the log has lost its history.
+func (p *pipeline) changed(at relay.Cursor) {
+	p.mu.Lock()
+	hub := p.hub
+	p.mu.Unlock()
+	if hub != nil {
+		hub.Renew(at)
+	}
+}
+
 // dropped makes gaps of what did not fit while the log could not be written.
 func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
 	p.zlog.Warn().Int("events", lost.N).Time("from", lost.From).Time("to", lost.To).Msg("the log could not be written: events are lost, and gaps say so")
 	var gaps []relay.Pending
-	for i, s := range lost.Subjects {
-		g := envelopeGap{From: stamp(lost.From), To: stamp(lost.To)}
-		if i == 0 {
-			g.Dropped = lost.N
-		}
-		p.mu.Lock()
-		p.ids.seq++
-		id := p.ids.epoch + ":" + strconv.FormatUint(p.ids.seq, 10)
-		channel := p.place(s)
-		p.mu.Unlock()
-		body, err := json.Marshal(struct {
-			V        int              `json:"v"`
-			ID       string           `json:"id"`
-			Received string           `json:"received"`
-			Platform string           `json:"platform"`
-			Network  string           `json:"network,omitempty"`
-			Account  string           `json:"account"`
-			Shard    string           `json:"shard"`
-			Channel  *envelopeChannel `json:"channel,omitempty"`
-			Kind     string           `json:"kind"`
-			Gap      envelopeGap      `json:"gap"`
-			Error    string           `json:"error"`
-		}{1, id, stamp(now()), s.Platform, s.Network, s.Account, "", channel, "gap", g, "the log could not be written"})
-		if err != nil {
-			continue
-		}
-		s.Kind = "gap"
-		gaps = append(gaps, relay.Pending{Entry: &relay.Entry{ID: id, Subject: s, Body: body, Time: now()}, Done: func(seq uint64, dup bool, err error) {
-			if err == nil && !dup {
-				_ = p.hub.Append(seq, body) // it is an envelope
+	for _, e := range p.lost.gaps(lost, p.accounts, p.ids.epoch) {
+		p.lapses.begin()
+		gaps = append(gaps, relay.Pending{Entry: &e, Done: func(seq uint64, dup bool, err error) {
+			p.lapses.end(err)
+			switch {
+			case errors.Is(err, relay.ErrDropped):
+				p.lost.drop(&e, lostConn{}, nil)
+			case err == nil && !dup:
+				_ = p.hub.Append(seq, e.Body) // it is an envelope
 			}
 		}})
 	}
-	return gaps
-}
-
-// learn keeps the name of a channel whose entries are stored under its id: gaps
-// need it, since filters ask for names. mu is held.
-func (p *pipeline) learn(enc *encoder, e balancer.Event) {
-	m, ok := e.Data.(*irc.Message)
-	if !ok || enc.platform != "twitch" || m.Command() != "ROOMSTATE" { // it follows each join
-		return
-	}
-	id, _ := m.Tag("room-id")
-	if name := strings.TrimPrefix(m.Channel(), "#"); id != "" && name != "" {
-		if p.names == nil {
-			p.names = map[string]string{}
+	if n := len(gaps); n > 0 { // the last one: they are done in their order
+		done := gaps[n-1].Done
+		gaps[n-1].Done = func(seq uint64, dup bool, err error) {
+			done(seq, dup, err)
+			if err == nil {
+				p.lost.settled()
+			}
 		}
-		p.names[strings.Clone(id)] = strings.Clone(name)
 	}
-}
-
-// place returns the channel that entries were about; nil for none. mu is held.
-func (p *pipeline) place(s relay.Subject) *envelopeChannel {
-	switch {
-	case s.Channel == "":
-		return nil
-	case s.Platform == "discord":
-		return &envelopeChannel{ID: s.Channel}
-	case p.names[s.Channel] != "":
-		return &envelopeChannel{ID: s.Channel, Name: p.names[s.Channel]}
-	}
-	return &envelopeChannel{Name: s.Channel}
+	return gaps
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
@@ -283,6 +285,16 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 	p, err := newPipeline(ctx, r.config.Relay, ids, also, r.log.With().Str("part", "relay").Logger())
 	if err != nil {
 		return nil, err
+	}
+	p.accounts = r.accounts()
+	if p.kept != nil {
+		if p.lapses, err = newLapses(ctx, p.kept, p.log, r.carriers, p.zlog); err != nil {
+			_ = p.close(ctx) // it is empty
+			return nil, err
+		}
+		for _, k := range r.carriers {
+			k.noted = func(keys []balancer.Key) { p.lapses.want(p.ctx, k, keys) }
+		}
 	}
 	router := relay.NewRouter(r.routes()...)
 	p.server.Handle("POST /v1/send", relay.RoleSend, relay.SendHandler(router, relay.Caller))
@@ -309,6 +321,10 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 		_ = p.close(ctx) // likewise
 		return nil, err
 	}
+	if p.lapses != nil {
+		p.serving.Go(func() { p.lapses.watch(p.ctx) })
+		p.serving.Go(func() { p.marks.watch(p.ctx, p.hub) })
+	}
 	p.served = make(chan error, 1)
 	p.serving.Go(func() { p.served <- p.server.Serve(p.ctx, l) })
 	if p.engine != nil {
@@ -320,6 +336,18 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 	}
 	r.log.Info().Str("address", l.Addr().String()).Msg("serving")
 	return p, nil
+}
+
+// accounts are all that events can be of.
+func (r *relayRun) accounts() []relay.Subject {
+	var all []relay.Subject
+	for _, k := range r.carriers {
+		all = append(all, relay.Subject{Platform: k.encoder.platform, Network: k.encoder.network, Account: k.encoder.account})
+	}
+	if r.bot != nil {
+		all = append(all, relay.Subject{Platform: "discord", Account: r.bot.account})
+	}
+	return all
 }
 
 // routes are where each account sends.
