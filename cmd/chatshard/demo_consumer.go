@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	gojson "github.com/goccy/go-json"
 )
 
 const (
@@ -179,7 +180,7 @@ func (c *consumer) process(line []byte, again map[string]bool) (received string,
 		Received string         `json:"received"`
 		Gap      *envelopeGap   `json:"gap"`
 	}
-	if err := json.Unmarshal(line, &e); err != nil {
+	if err := gojson.Unmarshal(line, &e); err != nil {
 		return "", fmt.Errorf("after %d: %w: %.80q", c.cursor.Seq, err, line)
 	}
 	c.cursor = e.Cursor
