@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	readMessages = 500
+	readMessages = 1000
 	// readBytes bounds what the engine sends on one request: more than 64 MB on
 	// the way to one connection ends it.
 	readBytes    = 16 << 20
