@@ -33,13 +33,8 @@ type demoRelay struct {
 	reading   sync.WaitGroup     // the consumers
 	hasten    context.CancelFunc // nobody pauses or is killed any more
 	leave     context.CancelFunc // ends the consumers
-	out       *output            // nil: nobody reads standard output
 
 	written, safe atomic.Int64 // events, and those of them that the log has
-
-	mu    sync.Mutex            // guards plain
-	plain map[*encoder]*encoder // of standard output, which counts for itself
-	ids   *cursor               // theirs
 }
 
 // openDemoRelay opens the log and returns when all consumers read.
@@ -48,11 +43,11 @@ func openDemoRelay(ctx context.Context, ids *cursor, out *output) (*demoRelay, e
 	if err != nil {
 		return nil, fmt.Errorf("demo: directory of the log: %w; set TMPDIR to one that can be written, or use --no-log", err)
 	}
-	r := &demoRelay{dir: dir, out: out, plain: make(map[*encoder]*encoder), ids: newCursor()}
+	r := &demoRelay{dir: dir}
 	var cfg relayConfig
 	cfg.defaults()
 	cfg.Log.Dir, cfg.Log.MaxBytes = dir, demoLogBytes
-	if r.pipeline, err = newPipeline(ctx, &cfg, ids, nil, zerolog.Nop()); err != nil {
+	if r.pipeline, err = newPipeline(ctx, &cfg, ids, out, zerolog.Nop()); err != nil {
 		_ = os.RemoveAll(dir)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("demo: %w", errDemoEarly)
@@ -99,9 +94,6 @@ func (r *demoRelay) write(enc *encoder, e balancer.Event, acked func()) {
 			acked()
 		}
 	})
-	if r.out != nil {
-		r.out.write(r.plainly(enc), e, nil)
-	}
 }
 
 // messageID returns the service's id of what somebody said, "" of all else.
@@ -118,19 +110,6 @@ func messageID(e balancer.Event) string {
 		}
 	}
 	return ""
-}
-
-// plainly returns the encoder of the same events for standard output: that of
-// the log is used under another lock.
-func (r *demoRelay) plainly(enc *encoder) *encoder {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own := r.plain[enc]
-	if own == nil {
-		own = &encoder{platform: enc.platform, network: enc.network, account: enc.account, cursor: r.ids, now: enc.now}
-		r.plain[enc] = own
-	}
-	return own
 }
 
 // look says how far the consumers are. It is called by one goroutine.
