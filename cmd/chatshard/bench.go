@@ -37,7 +37,7 @@ type benchFigure struct {
 	Ratio  *benchRatio `json:"ratio,omitempty"`
 	Rounds int         `json:"rounds"`
 	Limit  float64     `json:"limit"`
-	Of     string      `json:"limit_of"` // ratio, value
+	Of     string      `json:"limit_of"` // ratio, value, least; empty: there is no limit
 	Met    bool        `json:"met"`
 
 	ours, bare []float64 // by round
@@ -57,7 +57,14 @@ const worstRound = 1.3
 func (f *benchFigure) settle() {
 	f.Rounds = len(f.ours)
 	f.Ours = median(f.ours)
-	f.Met = f.Ours <= f.Limit
+	switch f.Of {
+	case "":
+		f.Met = true
+	case "least":
+		f.Met = f.Ours >= f.Limit
+	default:
+		f.Met = f.Ours <= f.Limit
+	}
 	if len(f.bare) == 0 {
 		return
 	}
@@ -102,13 +109,15 @@ var benchRows = append([]benchRow{
 // bench is a run of the command.
 type bench struct {
 	full     bool
+	seconds  int     // of rows of the relay with a rate; 0: those of the row
+	part     float64 // of what a row of the relay sends, in tests; 0: all
 	profiles string
 	lines    []string // of the tokenizer
 	figures  []*benchFigure
 }
 
 func newBenchCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := newBenchRowsCommand(benchRows, &cobra.Command{
 		Use:   "bench",
 		Short: "Measure speed and memory against bare loops",
 		Long: `Measure what reading chat costs here, and what the least is that it can cost: a
@@ -135,31 +144,43 @@ user who keeps messages leaves that off and pays for garbage collection.
   discord-guild   the same, routed by guild and channel
   discord-zlib    the same, compressed; discord-zstd likewise
   discord-decode  a typed message on demand
-  discord-idle    memory of an idle shard over TLS; -zlib and -zstd likewise`,
-		Args: noArgs,
-	}
+  discord-idle    memory of an idle shard over TLS; -zlib and -zstd likewise
+
+"chatshard bench relay" measures what handing chat on costs.`,
+	})
+	cmd.AddCommand(newBenchChildCommand(), newBenchRelayCommand())
+	return cmd
+}
+
+// newBenchRowsCommand makes a command that measures rows.
+func newBenchRowsCommand(rows []benchRow, cmd *cobra.Command) *cobra.Command {
+	names := benchRowNames(rows)
+	cmd.Args = noArgs
 	format := outputFlag(cmd, "text", "json")
 	var only []string
 	var rounds int
 	var strict bool
 	b := new(bench)
-	cmd.Flags().StringSliceVar(&only, "only", nil, "rows to measure: "+strings.Join(benchRowNames(), ","))
+	cmd.Flags().StringSliceVar(&only, "only", nil, "rows to measure: "+strings.Join(names, ","))
 	cmd.Flags().IntVar(&rounds, "rounds", 0, "rounds of each row; default 1 to 5")
-	cmd.Flags().BoolVar(&b.full, "full", false, "10,000 idle connections and longer runs")
+	if strings.HasPrefix(rows[0].name, "relay-") {
+		cmd.Flags().IntVar(&b.seconds, "seconds", 0, "for which rates are kept; default 10, and 60 with a log")
+	} else {
+		cmd.Flags().BoolVar(&b.full, "full", false, "10,000 idle connections and longer runs")
+	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if a limit is missed")
-	cmd.Flags().StringVar(&b.profiles, "cpuprofile", "", "directory for CPU profiles of our side of blast and live")
-	cmd.AddCommand(newBenchChildCommand())
+	cmd.Flags().StringVar(&b.profiles, "cpuprofile", "", "directory for CPU profiles of our side")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !benchSupported {
 			return errors.New("bench: CPU time and memory are measured on Linux only; go test -bench . ./... works elsewhere")
 		}
 		for _, name := range only {
-			if !slices.Contains(benchRowNames(), name) {
-				return usagef("bench: --only: unknown row %q: use some of %s", name, strings.Join(benchRowNames(), ", "))
+			if !slices.Contains(names, name) {
+				return usagef("bench: --only: unknown row %q: use some of %s", name, strings.Join(names, ", "))
 			}
 		}
-		if rounds < 0 {
-			return usagef("bench: --rounds must not be negative")
+		if rounds < 0 || b.seconds < 0 {
+			return usagef("bench: --rounds and --seconds must not be negative")
 		}
 		if b.profiles != "" {
 			if err := os.MkdirAll(b.profiles, 0o777); err != nil {
@@ -167,7 +188,7 @@ user who keeps messages leaves that off and pays for garbage collection.
 			}
 		}
 		begin := time.Now()
-		if err := b.run(cmd.Context(), only, rounds, progressTo(cmd.ErrOrStderr())); err != nil {
+		if err := b.run(cmd.Context(), rows, only, rounds, progressTo(cmd.ErrOrStderr())); err != nil {
 			return err
 		}
 		r := benchReport{
@@ -196,17 +217,17 @@ user who keeps messages leaves that off and pays for garbage collection.
 	return cmd
 }
 
-func benchRowNames() []string {
+func benchRowNames(rows []benchRow) []string {
 	var names []string
-	for _, r := range benchRows {
+	for _, r := range rows {
 		names = append(names, r.name)
 	}
 	return names
 }
 
-func (b *bench) run(ctx context.Context, only []string, rounds int, progress func(string)) error {
+func (b *bench) run(ctx context.Context, rows []benchRow, only []string, rounds int, progress func(string)) error {
 	defer progress("")
-	for _, row := range benchRows {
+	for _, row := range rows {
 		if len(only) > 0 && !slices.Contains(only, row.name) {
 			continue
 		}
@@ -416,8 +437,11 @@ func (r *benchReport) print(w io.Writer) error {
 			ratio = fmt.Sprintf("%.2f (%.2f..%.2f)", f.Ratio.Median, f.Ratio.Min, f.Ratio.Max)
 		}
 		limit := strings.TrimSpace(short(f.Limit) + " " + f.Unit)
-		if f.Of == "ratio" {
+		switch f.Of {
+		case "ratio":
 			limit = fmt.Sprintf("%gx", f.Limit)
+		case "least":
+			limit = "at least " + limit
 		}
 		name := f.Figure
 		if f.Unit != "" {
@@ -426,6 +450,9 @@ func (r *benchReport) print(w io.Writer) error {
 		met := "yes"
 		if !f.Met {
 			met = "NO"
+		}
+		if f.Of == "" {
+			limit, met = "", ""
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Row, name, short(f.Ours), bare, ratio, limit, met)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 )
 
 // corpus is chat as Twitch sends it, made up: 94 % PRIVMSG, a tenth of
@@ -197,6 +198,20 @@ func (s *lineStamp) now(ms int64) {
 	for i := len(s.sent) - 1; i >= 0; i-- {
 		s.sent[i] = byte('0' + ms%10)
 		ms /= 10
+	}
+}
+
+const (
+	stampDigits = 12
+	stampTurn   = 1e12 // µs, after which stamps begin anew
+)
+
+// clock makes the serial of the next line say when it is sent.
+func (s *lineStamp) clock(t time.Time) {
+	us := t.UnixMicro() - 1 // line adds one
+	for i := len(s.serial) - 1; i >= 0; i-- {
+		s.serial[i] = byte('0' + us%10)
+		us /= 10
 	}
 }
 

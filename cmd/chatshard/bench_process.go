@@ -24,8 +24,8 @@ import (
 
 // benchTask is what a child is to do.
 type benchTask struct {
-	Role string `json:"role"` // server, bare, ours, join
-	Row  string `json:"row"`  // blast, live, idle
+	Role string `json:"role"` // server, bare, ours, join, consumer
+	Row  string `json:"row"`  // blast, live, idle, and those of Discord and the relay
 
 	TLS      bool   `json:"tls,omitempty"`
 	Addr     string `json:"addr,omitempty"`
@@ -35,6 +35,15 @@ type benchTask struct {
 	Messages int    `json:"messages,omitempty"` // PRIVMSGs measured
 	Rate     int    `json:"rate,omitempty"`     // lines per second
 	Profile  string `json:"profile,omitempty"`  // file for a CPU profile
+
+	// Of the relay's rows.
+	Consumers int    `json:"consumers,omitempty"`
+	Stuck     int    `json:"stuck,omitempty"`  // of them that never read
+	Output    string `json:"output,omitempty"` // what they connect to, in turns
+	NATS      string `json:"nats,omitempty"`   // where they find the engine
+	Dir       string `json:"dir,omitempty"`    // for what the relay writes
+	Log       bool   `json:"log,omitempty"`    // of the whole way
+	Stamp     bool   `json:"stamp,omitempty"`  // the end of an id says when it was sent
 }
 
 // benchSent is what a server says that it sent.
@@ -60,6 +69,7 @@ type benchGot struct {
 type benchHello struct {
 	Addr string `json:"addr"`
 	CA   []byte `json:"ca"`
+	NATS string `json:"nats,omitempty"`
 }
 
 // newBenchChildCommand is how the program starts itself.
@@ -99,6 +109,8 @@ func newBenchChildCommand() *cobra.Command {
 				return serveGate(ctx, &task, words, out)
 			case task.isDiscord():
 				return discordClient(ctx, &task, out)
+			case strings.HasPrefix(task.Row, "relay-"):
+				return relayChild(ctx, &task, words, out)
 			}
 			if task.Role == "server" {
 				return serveBench(ctx, &task, words, out)

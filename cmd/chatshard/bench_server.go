@@ -16,6 +16,7 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,8 +45,8 @@ type loadConn struct {
 	mu sync.Mutex
 }
 
-// serveBench runs until ctx ends. At the word "go" it sends the row's load and
-// says what that was.
+// serveBench runs until ctx ends. At the word "go" it sends the row's load, at
+// "go N" that many PRIVMSGs of it, and says what that was.
 func serveBench(ctx context.Context, task *benchTask, words <-chan string, out *json.Encoder) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +88,10 @@ func serveBench(ctx context.Context, task *benchTask, words <-chan string, out *
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-words:
+		case word := <-words:
+			if n, err := strconv.Atoi(strings.TrimPrefix(word, "go ")); err == nil {
+				task.Warm, task.Messages = 0, n
+			}
 		}
 		sent, err := s.load(ctx)
 		if err != nil {
@@ -207,11 +211,11 @@ func (n *benchSent) count(l *corpusLine) {
 // live sends lines one by one, each to the connection of any channel, at a rate.
 func (s *loadServer) live(ctx context.Context) (sent benchSent, err error) {
 	to := make([]*loadConn, s.task.Conns)
-	s.mu.Lock()
 	for i := range to {
-		to[i] = s.byName[channelName(i, true)]
+		if to[i], err = s.joined(ctx, channelName(i, true)); err != nil {
+			return sent, err
+		}
 	}
-	s.mu.Unlock()
 	r := mathrand.New(mathrand.NewPCG(1, 1))
 	total := s.task.Warm + s.task.Messages
 	begin := time.Now()
@@ -220,11 +224,11 @@ func (s *loadServer) live(ctx context.Context) (sent benchSent, err error) {
 		s.stamp.now(time.Now().UnixMilli())
 		for ; sent.Lines < due && sent.Messages < total; next = (next + 1) % len(s.corpus.lines) {
 			l, n := &s.corpus.lines[next], r.IntN(len(to))
+			if s.task.Stamp {
+				s.stamp.clock(time.Now())
+			}
 			s.stamp.line(s.corpus, l)
 			l.number(s.corpus, n)
-			if to[n] == nil {
-				return sent, fmt.Errorf("bench: channel %d was not joined", n)
-			}
 			if err := to[n].send(s.corpus.text[l.start:l.end]); err != nil {
 				return sent, err
 			}
@@ -237,6 +241,23 @@ func (s *loadServer) live(ctx context.Context) (sent benchSent, err error) {
 		}
 	}
 	return sent, nil
+}
+
+// joined waits until a channel is joined, and returns the connection that did.
+func (s *loadServer) joined(ctx context.Context, name string) (*loadConn, error) {
+	for {
+		s.mu.Lock()
+		c := s.byName[name]
+		s.mu.Unlock()
+		if c != nil {
+			return c, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("bench: channel %s was not joined", name)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // greet sends a few messages to each connection.

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 		environ = func() []string { return nil }
 		main()
 	}
+	if len(os.Args) == 3 && os.Args[1] == "bench" && os.Args[2] == "child" { // a row's other process
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	environ = func() []string { return nil } // that of whoever runs the tests is not ours
 	code := m.Run()
 	buf := make([]byte, 1<<20)

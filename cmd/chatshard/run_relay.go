@@ -122,12 +122,16 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 			p.write(enc, balancer.Event{Shard: e.Shard, Key: e.Key, Data: balancer.Gap{From: from, To: enc.now(), Err: errRestarted}}, nil)
 		}
 	}
-	err := p.append(enc, e, false, acked)
+	var conn lostConn
+	if acked != nil {
+		conn = p.lost.conn(enc, &e)
+	}
+	err := p.append(p.entry(enc, e, false), conn, acked)
 	if errors.Is(err, relay.ErrTooLarge) {
-		err = p.append(enc, e, true, acked)
+		err = p.append(p.entry(enc, e, true), conn, acked)
 	}
 	if errors.Is(err, relay.ErrTooLarge) {
-		err = p.append(enc, tooLarge(e, enc.now(), err), false, acked)
+		err = p.append(p.entry(enc, tooLarge(e, enc.now(), err), false), conn, acked)
 	}
 	if err != nil && p.ctx.Err() == nil {
 		p.zlog.Warn().Err(err).Msg("an event is lost to the log")
@@ -137,12 +141,8 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 	}
 }
 
-func (p *pipeline) append(enc *encoder, e balancer.Event, bare bool, acked func()) error {
-	var conn lostConn
-	if acked != nil {
-		conn = p.lost.conn(enc, &e)
-	}
-	entry := p.entry(enc, e, bare)
+// append hands an entry to the log, and once that has it to the readers.
+func (p *pipeline) append(entry *relay.Entry, conn lostConn, acked func()) error {
 	p.lapses.begin()
 	err := p.log.Append(p.ctx, entry, func(seq uint64, dup bool, err error) {
 		defer p.lapses.end(err)

@@ -156,6 +156,17 @@ func (h *Hub) Cursor() Cursor {
 	return Cursor{h.epoch, h.last}
 }
 
+// Behind returns how many entries the slowest reader has not been handed yet.
+func (h *Hub) Behind() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	least := h.last
+	for r := range h.readers {
+		least = min(least, r.pos.Load())
+	}
+	return h.last - least
+}
+
 // Close ends all readers with ErrClosed.
 func (h *Hub) Close() {
 	h.mu.Lock()
