@@ -190,7 +190,7 @@ func (c *benchChild) close() {
 // duel runs one server with one client, and checks that what was sent is what
 // the client saw.
 func duel(ctx context.Context, task benchTask) (*benchGot, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	serve := task
 	serve.Role = "server"

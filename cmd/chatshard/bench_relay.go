@@ -35,11 +35,13 @@ same CPUs, so close what else uses them.
   relay-append     60,000 envelopes/s into the log on disk
   relay-fanout     500-byte envelopes to consumers with filters: as fast as ten
                    take them, and 200,000/s to four; bare: a copy into a buffer
-                   of each consumer and a write for 128 envelopes
+                   of each consumer and a write for 128 envelopes. What the hub
+                   does once for an envelope is not any one consumer's
   relay-whole      150,000 lines/s over 1,000 TLS connections, or as many as this
                    machine can send, to four consumers with filters, without a
                    log on disk. CPU is scaled to 150,000 lines: fewer lines at a
-                   time cost more each, so that is an upper bound
+                   time cost more each, so that is an upper bound. Bare: a loop
+                   that reads the same lines and hands them to nobody
   relay-whole-log  30,000 lines/s for a minute, with the log on disk
   relay-latency    from the write of a line to the read of its envelope, at
                    10,000 lines/s
@@ -238,7 +240,10 @@ const keptRate = 0.98
 
 var relayOutputs = [...]string{"ws", "sse", "ndjson"}
 
+// relayFanOut measures what each consumer costs: what the hub does once for an
+// envelope, however many read it, is measured without any and taken off.
 func (b *bench) relayFanOut(ctx context.Context, row string, round int) error {
+	const bare, hub = len(relayOutputs), len(relayOutputs) + 1
 	for _, load := range []struct {
 		name               string
 		consumers, n, rate int
@@ -246,22 +251,30 @@ func (b *bench) relayFanOut(ctx context.Context, row string, round int) error {
 		{"blast of ten", 10, 500_000, 0},
 		{"200,000/s to four", 4, 400_000, 200_000},
 	} {
-		task := benchTask{Row: "relay-fanout", Consumers: load.consumers, Rate: load.rate, Warm: b.some(50_000), Messages: b.some(load.n)}
-		var cpu [1 + len(relayOutputs)]float64
+		var cpu [hub + 1]float64
 		for i := range cpu {
 			side := (i + round) % len(cpu)
-			task.Role, task.Output = "bare", "raw"
-			if side > 0 {
-				task.Role, task.Output = "ours", relayOutputs[side-1]
+			task := benchTask{
+				Role: "ours", Row: "relay-fanout", Consumers: load.consumers, Rate: load.rate,
+				Warm: b.some(50_000), Messages: b.some(load.n),
+			}
+			switch side {
+			case bare:
+				task.Role, task.Output = "bare", "raw"
+			case hub:
+				task.Consumers = 0
+			default:
+				task.Output = relayOutputs[side]
 			}
 			res, err := b.relayTask(ctx, task, row, round)
 			if err != nil {
 				return err
 			}
-			cpu[side] = res.cpu / float64(task.Messages*task.Consumers)
+			cpu[side] = res.cpu / float64(task.Messages*load.consumers)
 		}
 		for i, output := range relayOutputs {
-			b.figure(row, output+", "+load.name+": CPU per delivery", "µs", "ratio", 2).add(cpu[1+i]*micro, cpu[0]*micro)
+			b.figure(row, output+", "+load.name+": CPU per delivery", "µs", "ratio", 2).add((cpu[i]-cpu[hub])*micro, cpu[bare]*micro)
+			b.figure(row, output+", "+load.name+": with the hub's share", "µs", "", 0).add(cpu[i]*micro, cpu[bare]*micro)
 		}
 	}
 	return nil
@@ -299,7 +312,13 @@ func (b *bench) relayWhole(ctx context.Context, row string, round int) error {
 		b.figure(row, "CPU per line", "µs", "", 0).add(res.cpu / lines * micro)
 		return nil
 	}
-	b.figure(row, "CPU per 150,000 lines", "s", "value", 1).add(res.cpu / lines * 150_000)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	bare, err := duel(ctx, benchTask{Role: "bare", Row: "live", TLS: true, Conns: task.Conns, Rate: rate, Warm: task.Warm, Messages: task.Messages})
+	if err != nil {
+		return err
+	}
+	b.figure(row, "CPU per 150,000 lines", "s", "value", 1).add(res.cpu/lines*150_000, bare.CPU/lines*150_000)
 	b.figure(row, "lines a second, of 150,000 asked for", "", "", 0).add(lines / res.wall)
 	return nil
 }

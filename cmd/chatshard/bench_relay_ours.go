@@ -105,7 +105,7 @@ func pace(ctx context.Context, n, rate int, send func(k int) error) error {
 	for done := 0; done < n && ctx.Err() == nil; {
 		k := min(burst, n-done)
 		if rate > 0 {
-			k = min(n, int(time.Since(begin).Seconds()*float64(rate))) - done
+			k = min(burst, min(n, int(time.Since(begin).Seconds()*float64(rate)))-done)
 		}
 		if k > 0 {
 			if err := send(k); err != nil {
@@ -113,7 +113,7 @@ func pace(ctx context.Context, n, rate int, send func(k int) error) error {
 			}
 			done += k
 		}
-		if rate > 0 && done < n {
+		if rate > 0 && done < n && k < burst {
 			time.Sleep(time.Millisecond)
 		}
 	}
