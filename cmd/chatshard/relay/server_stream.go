@@ -54,6 +54,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		// It ends with the connection. A chunk takes net/http three writes, the
+		// last of two bytes, and each may wake the consumer.
+		header.Set("Transfer-Encoding", "identity")
+	}
 	header.Set("Chatshard-Cursor", f.Cursor().String())
 	if f.member != nil {
 		header.Set("Chatshard-Member", strconv.FormatUint(f.member.seed, 10))
