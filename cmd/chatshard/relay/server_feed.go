@@ -26,6 +26,10 @@ type feed struct {
 // write, none while it waits.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes+8<<10); return &b }}
 
+// batchFull ends a batch, so that most are not above batchBytes: on the way to
+// this machine itself that is one segment, and a byte more would make it two.
+const batchFull = batchBytes - 4<<10
+
 // options reads what a request asks for.
 func (s *Server) options(r *http.Request, q url.Values) (o SubscribeOptions, err error) {
 	if o.Filter, err = ParseFilter(q); err != nil {
@@ -137,7 +141,7 @@ func (f *feed) next(ctx context.Context, most int, format func(dst []byte, it *I
 		}
 		*buf = format(*buf, it)
 		most--
-		return len(*buf) < batchBytes && most > 0
+		return len(*buf) < batchFull && most > 0
 	}
 	if f.member != nil {
 		err = f.member.Next(ctx, take)
