@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chatshard/chatshard/balancer"
@@ -44,9 +45,11 @@ type pipeline struct {
 
 	accounts []relay.Subject // all that there are, to say that all have lost something
 
-	mu        sync.Mutex // guards encoders and what follows, and hub while it is made; held for encoding only
-	buf       []byte
-	ids       *cursor
+	ids          *cursor       // its epoch is that of ids where the service gives none
+	seq          atomic.Uint64 // of those
+	encodeStates sync.Pool     // of *encodeState
+
+	mu        sync.Mutex // guards what follows, and hub while it is made
 	twins     map[*encoder]*encoder
 	stdoutIDs *cursor
 
@@ -55,6 +58,19 @@ type pipeline struct {
 
 	serving sync.WaitGroup
 }
+
+// encodeState is what encoding needs. The connections of an account share its
+// encoder, which is copied here, so that none waits for another.
+type encodeState struct {
+	encoder
+	ids  cursor
+	room []byte // for bodies, which are not changed once they are there
+}
+
+const (
+	encodingRoom = 64 << 10
+	usualBody    = 4 << 10 // what is longer gets memory of its own
+)
 
 // newPipeline opens the log and what reads from it. Nothing is served yet.
 func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *output, log zerolog.Logger) (*pipeline, error) {
@@ -170,21 +186,36 @@ func (p *pipeline) append(entry *relay.Entry, conn lostConn, acked func()) error
 
 // entry encodes an event.
 func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	enc.bare = bare
-	p.buf = enc.appendBody(p.buf[:0], e)
-	body := bytes.Clone(p.buf)
-	if cap(p.buf) > 1<<20 {
-		p.buf = nil // one long line must not stay
+	s, ok := p.encodeStates.Get().(*encodeState)
+	if !ok {
+		s = new(encodeState)
 	}
+	defer p.encodeStates.Put(s)
+	s.platform, s.network, s.account, s.now, s.bare = enc.platform, enc.network, enc.account, enc.now, bare
+	s.ids = cursor{p.ids.epoch, p.seq.Add(1)}
+	s.cursor = &s.ids
+	body := s.body(e)
 	return &relay.Entry{ // outlives the event, whose memory is used again
-		ID: strings.Clone(enc.id), Body: body, Time: enc.now(),
+		ID: strings.Clone(s.id), Body: body, Time: enc.now(),
 		Subject: relay.Subject{
 			Platform: enc.platform, Network: enc.network, Account: enc.account,
 			Channel: strings.Clone(channelOf(e)), Kind: bodyKind(body),
 		},
 	}
+}
+
+// body returns an event's body, behind the one before it in memory where it fits.
+func (s *encodeState) body(e balancer.Event) []byte {
+	if cap(s.room)-len(s.room) < usualBody {
+		s.room = make([]byte, 0, encodingRoom)
+	}
+	at := len(s.room)
+	body := s.appendBody(s.room[at:], e)
+	if len(body) > cap(s.room)-at {
+		return body // append has made room
+	}
+	s.room = s.room[:at+len(body)]
+	return body[:len(body):len(body)]
 }
 
 // shown returns the encoder for standard output, whose cursor counts what is

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chatshard/chatshard/balancer"
 	"github.com/chatshard/chatshard/discord/discordtest"
+	"github.com/chatshard/chatshard/irc"
+	"github.com/rs/zerolog"
 )
 
 // freeAddr returns an address of this machine that nobody has.
@@ -162,5 +165,39 @@ func TestRelayConfig(t *testing.T) {
 	}
 	if code, _, stderr := chatshard(t, "config", "check", "-c", written(t, "c.yaml", head)); code != exitOK {
 		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+// What is written twice is in the log once, over a restart of the relay too.
+func TestPipelineKnowsItsEntriesAfterARestart(t *testing.T) {
+	c := new(relayConfig)
+	c.defaults()
+	c.Log.Dir = t.TempDir()
+	enc := &encoder{platform: "twitch", account: "anonymous", cursor: newCursor(), now: now}
+	for i, line := range []string{
+		"@id=b34ccfc7;room-id=22484632 :ann!ann@ann.tmi.twitch.tv PRIVMSG #forsen :hi",
+		`@id=say\sI"m;room-id= :ann!ann@ann.tmi.twitch.tv PRIVMSG #forsen :hi`,
+	} {
+		m, err := irc.Parse(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			p, err := newPipeline(t.Context(), c, newCursor(), nil, zerolog.Nop())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				acked := make(chan struct{})
+				p.write(enc, balancer.Event{Key: "forsen", Data: m}, func() { close(acked) })
+				<-acked
+			}
+			if _, _, last, err := p.log.Bounds(t.Context()); err != nil || last != uint64(i+1) {
+				t.Errorf("%s: the log ends at %d, want %d; %v", line, last, i+1, err)
+			}
+			if err := p.close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
