@@ -274,12 +274,16 @@ func (h *Hub) walk(ctx context.Context, after, to uint64, scratch *[]byte, f fun
 		b, i := h.ring.find(after + 1)
 		if b != nil {
 			buf, list := b.buf, b.list
+			b.using++
 			h.mu.Unlock()
-			for ; i < len(list) && after < to; i++ {
+			goOn := true
+			for ; i < len(list) && after < to && goOn; i++ {
 				after++
-				if !f(&Item{Seq: after, Line: lineAt(buf, list, i), meta: &list[i].meta}) {
-					return after, nil
-				}
+				goOn = f(&Item{Seq: after, Line: lineAt(buf, list, i), meta: &list[i].meta})
+			}
+			h.used(b)
+			if !goOn {
+				return after, nil
 			}
 			continue
 		}
@@ -350,8 +354,10 @@ func (h *Hub) ringBefore(t time.Time) uint64 {
 	bufs := make([][]byte, len(blocks))
 	for i, b := range blocks {
 		lists[i], bufs[i] = b.list, b.buf
+		b.using++
 	}
 	h.mu.Unlock()
+	defer h.used(blocks...)
 	for i, b := range blocks {
 		for k := range lists[i] {
 			if !lists[i][k].meta.time(lineAt(bufs[i], lists[i], k)).Before(t) {
@@ -360,4 +366,13 @@ func (h *Hub) ringBefore(t time.Time) uint64 {
 		}
 	}
 	return last
+}
+
+// used says that a reader looks at blocks no more.
+func (h *Hub) used(blocks ...*block) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range blocks {
+		b.using--
+	}
 }

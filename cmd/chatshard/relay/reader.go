@@ -260,8 +260,11 @@ func (r *Reader) Next(ctx context.Context, f func(*Item) bool) error {
 			continue
 		}
 		first, buf, list := b.first, b.buf, b.list
+		b.using++
 		h.mu.Unlock()
-		if !r.fromRing(first, buf, list, i, give) {
+		goOn := r.fromRing(first, buf, list, i, give)
+		h.used(b)
+		if !goOn {
 			return nil
 		}
 	}

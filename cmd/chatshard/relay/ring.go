@@ -8,9 +8,10 @@ const (
 )
 
 // ring holds the newest entries as lines that are ready to be handed out. It is
-// a list of blocks; what is in a block never changes, so that a reader needs
-// the hub's lock only to get at it. Blocks leave as a whole. A reader keeps
-// none while it waits or writes: a slow one costs no memory.
+// a list of blocks; what is in a block does not change while it is there or
+// used, so that a reader needs the hub's lock only to get at it and to give it
+// back. Blocks leave as a whole. A reader keeps none while it waits or writes: a
+// slow one costs no memory.
 type ring struct {
 	blocks     []*block // in order, their numbers join
 	maxBytes   int
@@ -18,6 +19,7 @@ type ring struct {
 	bytes      int
 	entries    int
 	total      uint64 // bytes of all lines ever appended
+	spare      *block // left the ring, and nobody reads it: the next one
 }
 
 type block struct {
@@ -25,6 +27,7 @@ type block struct {
 	start uint64 // ring.total before it
 	buf   []byte // never grows beyond its capacity: readers share it
 	list  []ringEntry
+	using int // readers that look at it without the hub's lock, which guards this
 }
 
 type ringEntry struct {
@@ -67,7 +70,8 @@ func (r *ring) append(epoch string, seq uint64, body []byte, meta *Meta) {
 		b = r.blocks[n-1]
 	}
 	if b == nil || len(b.list) == blockEntries || len(b.buf)+need > cap(b.buf) {
-		b = &block{first: seq, start: r.total, buf: make([]byte, 0, max(blockBytes, need)), list: make([]ringEntry, 0, blockEntries)}
+		b = r.block(need)
+		b.first, b.start = seq, r.total
 		r.blocks = append(r.blocks, b)
 		r.bytes += cap(b.buf)
 	}
@@ -80,9 +84,23 @@ func (r *ring) append(epoch string, seq uint64, body []byte, meta *Meta) {
 	for len(r.blocks) > 1 && (r.bytes > r.maxBytes || r.entries > r.maxEntries) {
 		r.bytes -= cap(r.blocks[0].buf)
 		r.entries -= len(r.blocks[0].list)
+		if b := r.blocks[0]; b.using == 0 && cap(b.buf) == blockBytes {
+			r.spare = b
+		}
 		r.blocks[0] = nil
 		r.blocks = r.blocks[1:]
 	}
+}
+
+// block returns an empty block. One that is used again need not be cleared, nor
+// collected.
+func (r *ring) block(need int) *block {
+	if b := r.spare; b != nil && need <= blockBytes {
+		r.spare = nil
+		b.buf, b.list = b.buf[:0], b.list[:0]
+		return b
+	}
+	return &block{buf: make([]byte, 0, max(blockBytes, need)), list: make([]ringEntry, 0, blockEntries)}
 }
 
 // reset forgets all entries: the next one does not follow the last.
