@@ -110,6 +110,7 @@ var benchRows = append([]benchRow{
 type bench struct {
 	full     bool
 	seconds  int     // of rows of the relay with a rate; 0: those of the row
+	kept     int     // lines a second that the relay keeps up with, once that is known
 	part     float64 // of what a row of the relay sends, in tests; 0: all
 	profiles string
 	lines    []string // of the tokenizer
@@ -164,7 +165,7 @@ func newBenchRowsCommand(rows []benchRow, cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringSliceVar(&only, "only", nil, "rows to measure: "+strings.Join(names, ","))
 	cmd.Flags().IntVar(&rounds, "rounds", 0, "rounds of each row; default 1 to 5")
 	if strings.HasPrefix(rows[0].name, "relay-") {
-		cmd.Flags().IntVar(&b.seconds, "seconds", 0, "for which rates are kept; default 10, and 60 with a log")
+		cmd.Flags().IntVar(&b.seconds, "seconds", 0, "for which rates are kept; default 3 to 10, and 60 of relay-whole-log")
 	} else {
 		cmd.Flags().BoolVar(&b.full, "full", false, "10,000 idle connections and longer runs")
 	}

@@ -303,8 +303,12 @@ func (b *bench) wholeTask(rate, seconds int) (benchTask, error) {
 // consumes as well, keeps up with.
 func (b *bench) relayWhole(ctx context.Context, row string, round int) error {
 	const want, least = 150_000, 5_000
-	for rate := want; ; {
-		task, err := b.wholeTask(rate, 10)
+	rate := want
+	if b.kept > 0 {
+		rate = b.kept // in the round before
+	}
+	for {
+		task, err := b.wholeTask(rate, 3)
 		if err != nil {
 			return err
 		}
@@ -323,6 +327,7 @@ func (b *bench) relayWhole(ctx context.Context, row string, round int) error {
 			rate = next
 			continue
 		}
+		b.kept = rate
 		bare, err := duel(ctx, benchTask{Role: "bare", Row: "live", TLS: true, Conns: task.Conns, Rate: rate, Warm: task.Warm, Messages: task.Messages})
 		if err != nil {
 			return err
