@@ -72,8 +72,8 @@ func (r *relayBench) close() {
 
 // startRelay starts the processes of a task. A row with connections has a
 // load server.
-func startRelay(ctx context.Context, task benchTask) (r *relayBench, err error) {
-	r = new(relayBench)
+func startRelay(ctx context.Context, task benchTask) (_ *relayBench, err error) {
+	r := new(relayBench)
 	defer func() {
 		if err != nil {
 			r.close()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/channels"
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/irc"
 	"github.com/rs/zerolog"
@@ -139,7 +140,7 @@ func newOurRelay(ctx context.Context, task *benchTask) (*ourRelay, error) {
 		c.NATS = relayNATS{Listen: "127.0.0.1:0", Token: benchToken}
 	}
 	said := newSaid()
-	r := &relayRun{config: &config{Relay: c}, log: said.logger()}
+	r := &relayRun{config: &config{Relay: c}, roster: newRoster(channels.Set{}), log: said.logger()}
 	out := newOutput(io.Discard)
 	defer out.close(ctx) // relay.stdout is off: nothing comes
 	p, err := r.pipe(ctx, newCursor(), out)
