@@ -30,12 +30,12 @@ go to standard error.
 
 Channels are those of the configuration and of its channels file, which is
 watched: what changes there is joined and parted while the relay runs. Every
-account of Twitch and every IRC network has connections of its own; a sender
-account is not connected before something sends. A bot of Discord reads what
-Discord sends it, in guilds and direct messages; of that only the channels
-listed are written, or all if none is. Its sessions outlive the relay: stopped
-and started again within three minutes it resumes, loses nothing and spends no
-IDENTIFY.
+account of Twitch and every IRC network has connections of its own; with a
+relay, a sender account has one, over which all of Twitch is sent. A bot of
+Discord reads what Discord sends it, in guilds and direct messages; of that only
+the channels listed are written, or all if none is. Its sessions outlive the
+relay: stopped and started again within three minutes it resumes, loses nothing
+and spends no IDENTIFY.
 
 An account that the service turns away for good, for a bad token say, stops;
 its channels are not read, the others go on, and the exit code is 1 in the end.
@@ -64,6 +64,7 @@ type relayRun struct {
 	config   *config
 	log      zerolog.Logger
 	carriers []*carrier
+	sender   *carrier    // on Twitch; nil: who reads sends
 	bot      *botCarrier // nil: no Discord
 	roster   *roster
 	assigned channels.Assignment // used by who has the roster's turn
@@ -74,6 +75,9 @@ func (r *relayRun) run(ctx context.Context, stdout io.Writer) error {
 	var err error
 	cursor := newCursor()
 	if r.carriers, err = newCarriers(r.config, cursor, r.log); err != nil {
+		return err
+	}
+	if r.sender, err = newSender(r.config, r.log); err != nil {
 		return err
 	}
 	if r.config.Discord != nil {
@@ -169,6 +173,9 @@ func (r *relayRun) readers() []reader {
 	var all []reader
 	for _, k := range r.carriers {
 		all = append(all, k)
+	}
+	if r.sender != nil {
+		all = append(all, r.sender)
 	}
 	if r.bot != nil {
 		all = append(all, r.bot)

@@ -26,10 +26,10 @@ type carrier struct {
 	platform  channels.Platform
 	account   string // its configured name; the network's on IRC
 	client    *irc.Client
-	transport *irc.Transport     // of client
-	balancer  *balancer.Balancer // likewise
-	config    *irc.ClientConfig  // that client was made with
-	encoder   *encoder
+	transport *irc.Transport        // of client
+	balancer  *balancer.Balancer    // likewise
+	config    *irc.ClientConfig     // that client was made with
+	encoder   *encoder              // nil: it sends alone
 	sharding  *sharding             // as configured
 	ended     atomic.Pointer[error] // why it carries nothing any more
 
@@ -64,8 +64,24 @@ func (x *exemptions) set(k balancer.Key, exempt bool) {
 	x.keys[k] = true
 }
 
+// newSender returns a carrier of no channel for the account that sends on Twitch
+// instead of those that read; nil if there is none, or nobody asks to send.
+func newSender(c *config, log zerolog.Logger) (*carrier, error) {
+	if c.Relay == nil || c.Twitch == nil || c.Twitch.Sender == nil {
+		return nil, nil
+	}
+	a := c.Twitch.Sender
+	k := &carrier{name: fmt.Sprintf("twitch sender %q", a.Name), platform: channels.Twitch, account: a.Name}
+	account := irc.NewAccount(a.Login, tokenOf(a.Token), &irc.AccountConfig{Verified: a.Verified, Limits: ircLimitsOf(c.Twitch.limitsOf(a))})
+	one := sharding{ChannelsPerShard: 1, MaxShardCount: 1, InitialShardCount: 1}
+	if err := k.connect(&irc.Config{WebSocket: c.Twitch.WebSocket}, account, &c.Twitch.endpoint, &one, log); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
 // newCarriers returns a carrier for each account of the Twitch pool and for
-// each IRC network. The sender account is not connected: nothing sends.
+// each IRC network.
 func newCarriers(c *config, cursor *cursor, log zerolog.Logger) ([]*carrier, error) {
 	var all []*carrier
 	if c.Twitch != nil {
@@ -259,7 +275,11 @@ func (k *carrier) drain(ctx context.Context) error { return k.balancer.Drain(ctx
 // run relays until the Balancer is drained, ctx ends, or the service turns the
 // account away.
 func (k *carrier) run(ctx context.Context, out sink) error {
-	err := k.client.Run(ctx, func(_ context.Context, e balancer.Event) { out.write(k.encoder, e, nil) })
+	err := k.client.Run(ctx, func(_ context.Context, e balancer.Event) {
+		if k.encoder != nil {
+			out.write(k.encoder, e, nil)
+		}
+	})
 	var login *irc.LoginError
 	switch {
 	case errors.As(err, &login):

@@ -384,7 +384,13 @@ func (r *relayRun) accounts() []relay.Subject {
 // routes are where each account sends.
 func (r *relayRun) routes() []relay.Route {
 	var all []relay.Route
+	if k := r.sender; k != nil {
+		all = append(all, relay.Route{Platform: k.platform, Account: k.account, Sender: relay.NewIRCSender(k.client, k.config)})
+	}
 	for _, k := range r.carriers {
+		if k.platform == channels.Twitch && r.sender != nil {
+			continue
+		}
 		route := relay.Route{Platform: k.platform, Account: k.account, Sender: relay.NewIRCSender(k.client, k.config)}
 		if k.platform == channels.IRC {
 			route.Network, route.Account = k.account, k.encoder.account
