@@ -342,7 +342,7 @@ func (b *bench) blast(ctx context.Context, row string, round int) error {
 }
 
 func (b *bench) live(ctx context.Context, row string, round int) error {
-	task := benchTask{Row: "live", TLS: row == "live-tls", Conns: 1000, Rate: 20_000, Warm: 10_000, Messages: 40_000}
+	task := benchTask{Row: "live", TLS: row == "live-tls", Conns: 1000, Rate: 20_000, Warm: 20_000, Messages: 100_000}
 	if b.full {
 		task.Messages *= 4
 	}
