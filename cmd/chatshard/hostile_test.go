@@ -411,7 +411,6 @@ func TestCopiesAfterRestart(t *testing.T) {
 func TestGapNamesItsChannel(t *testing.T) {
 	p := serving(t, t.TempDir())
 	twitch := testEncoder("twitch", "")
-	p.write(twitch, lineEvent(t, twitch, "", "@room-id=9001;slow=0 :tmi.twitch.tv ROOMSTATE #willow").ev, nil)
 	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	var subjects []relay.Subject
 	for _, s := range []sent{
@@ -421,7 +420,9 @@ func TestGapNamesItsChannel(t *testing.T) {
 		if s.enc.platform == "irc" {
 			s.ev.Key = "#x"
 		}
-		subjects = append(subjects, p.entry(s.enc, s.ev, false).Subject)
+		entry := p.entry(s.enc, s.ev, false)
+		p.lost.drop(entry, lostConn{}, nil)
+		subjects = append(subjects, entry.Subject)
 	}
 	var got []string
 	for _, gap := range p.dropped(relay.Lost{From: at, To: at, N: 7, Subjects: subjects}) {
