@@ -175,7 +175,7 @@ func endings(t *testing.T, how os.Signal, kills int) {
 			t.Errorf("%s: %s", who.name, strings.Join(who.faults[:min(5, len(who.faults))], "\n"))
 		}
 	}
-	if w.judges.twitch.Verdict().InGaps == 0 || w.judges.irc.Verdict().InGaps == 0 {
+	if kills > 2 && (w.judges.twitch.Verdict().InGaps == 0 || w.judges.irc.Verdict().InGaps == 0) {
 		t.Error("nothing was said while the relay was away: the test is too short")
 	}
 	t.Logf("%d kills, %d of them early; %d entries, %d gaps; %d came again to the named consumer", kills, early, last, f.gaps, n.again)

@@ -16,6 +16,9 @@ import (
 // These run in virtual time, in which no engine can: TestDemoRelay has one.
 func TestDemoJSON(t *testing.T) {
 	for _, faults := range faultLevels {
+		if testing.Short() && faults != "storm" {
+			continue // half a minute of it each
+		}
 		t.Run(faults, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				code, stdout, stderr := chatshard(t, "demo", "--no-log", "--twitch-channels", "60", "--channels-per-shard", "10", "--guilds", "200", "--guilds-per-shard", "50",

@@ -194,6 +194,9 @@ var ofKinds = map[string]struct {
 // The schema refuses what an encoder could do wrong: each golden envelope with
 // one thing changed.
 func TestSchemaRefuses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of envelopes: not with -short")
+	}
 	n := 0
 	for _, line := range goldenLines(t) {
 		change := func() (doc map[string]any) {

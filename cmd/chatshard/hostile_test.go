@@ -346,6 +346,9 @@ func TestShardsAtOnce(t *testing.T) {
 // What the log does not take is there without what was received, and what is
 // even then too large is a gap that says so.
 func TestTooLargeForTheLog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tens of megabytes: not with -short")
+	}
 	p := serving(t, t.TempDir())
 	bot := testEncoder("discord", "")
 	large := strings.Repeat("x", 33<<20)
