@@ -18,13 +18,15 @@ import (
 // would lose both. Of each connection the first one waits for that; it holds
 // back all that follow it.
 type losses struct {
-	mu    sync.Mutex // guards all below; nothing is called with it held
+	mu    sync.Mutex // guards all to nth; nothing is called with it held
 	from  time.Time  // when the service sent the first
 	more  int        // events that gaps which were lost themselves stood for
 	where map[relay.Subject]lostPlace
 	owed  map[lostConn]func()
-	conns map[lostConn]int // connections that a shard has had
-	nth   int              // gaps that were made: their ids
+	nth   int // gaps that were made: their ids
+
+	connsMu sync.RWMutex     // guards conns, which each event of Discord reads
+	conns   map[lostConn]int // connections that a shard has had
 }
 
 // lostConn is a connection; as a key of conns its nth is 0.
@@ -45,14 +47,16 @@ type lostPlace struct {
 // conn returns the connection that an event came over, to acknowledge it.
 func (l *losses) conn(enc *encoder, e *balancer.Event) lostConn {
 	c := lostConn{enc: enc, shard: e.Shard}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if _, ok := e.Data.(balancer.Up); ok {
+		l.connsMu.Lock()
 		if l.conns == nil {
 			l.conns = map[lostConn]int{}
 		}
 		l.conns[c]++
+		l.connsMu.Unlock()
 	}
+	l.connsMu.RLock()
+	defer l.connsMu.RUnlock()
 	c.nth = l.conns[c]
 	return c
 }
