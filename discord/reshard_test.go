@@ -37,8 +37,11 @@ func newServer(b discordtest.Bot) *discordtest.Server {
 // shard costs one IDENTIFY, and nothing is lost, doubled or out of order.
 func TestReshard(t *testing.T) {
 	for _, c := range []struct{ from, to, keys int }{
-		{1, 2, 1}, {2, 3, 1}, {4, 16, 16}, {16, 5, 4}, {4, 6, 16}, {3, 3, 1},
+		{4, 16, 16}, {16, 5, 4}, {2, 3, 1}, {4, 6, 16}, {1, 2, 1}, {3, 3, 1},
 	} {
+		if testing.Short() && c.to < 5 {
+			continue
+		}
 		t.Run(fmt.Sprintf("%d to %d", c.from, c.to), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(uint64(c.from), uint64(c.to)))

@@ -140,7 +140,7 @@ func TestLoginFaults(t *testing.T) {
 					}
 					s.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
 				}
-				f.chat(100 * time.Second)
+				chat(s, rand.New(rand.NewPCG(1, 2)), 100*time.Second, 250*time.Millisecond)
 				clean(t, s, f.judge)
 				b := s.Stats().Bots[0]
 				if got := b.Identifies + b.IdentifiesRefused; got != c.identifies || b.Conns != 1 {

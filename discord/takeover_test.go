@@ -274,7 +274,7 @@ func TestSessionLostWithinTakeover(t *testing.T) {
 	for _, after := range []time.Duration{500 * time.Millisecond, 4 * time.Second} {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := discordtest.New(&discordtest.Config{GuildDelay: 15 * time.Second, Bots: []discordtest.Bot{{GuildCount: 1000, MaxConcurrency: 16}}})
+				s := discordtest.New(&discordtest.Config{GuildDelay: 15 * time.Second, Bots: []discordtest.Bot{{GuildCount: 200, MaxConcurrency: 16}}})
 				defer s.Close()
 				j := s.Judge()
 				f := start(t, s, j, &discord.ClientConfig{Shards: 1, ReshardAt: -1})
