@@ -105,7 +105,7 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 			}
 		}
 		if err != nil {
-			p.close(ctx)
+			p.abandon(ctx)
 			return nil, err
 		}
 	}
@@ -118,12 +118,12 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 	p.hub, err = relay.NewHub(ctx, p.log, &hub)
 	p.mu.Unlock()
 	if err != nil {
-		p.close(ctx)
+		p.abandon(ctx)
 		return nil, err
 	}
 	cfg.Ready = map[string]func() error{"log": p.log.Healthy}
 	if p.server, err = relay.NewServer(p.hub, cfg); err != nil {
-		p.close(ctx)
+		p.abandon(ctx)
 		return nil, err
 	}
 	return p, nil
@@ -320,7 +320,7 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 	p.accounts = r.accounts()
 	if p.kept != nil {
 		if p.lapses, err = newLapses(ctx, p.kept, p.log, r.carriers, p.zlog); err != nil {
-			_ = p.close(ctx) // it is empty
+			p.abandon(ctx)
 			return nil, err
 		}
 		for _, k := range r.carriers {
@@ -339,17 +339,17 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 		err = p.registry.Register(router)
 	}
 	if err != nil {
-		_ = p.close(ctx) // it is empty
+		p.abandon(ctx)
 		return nil, err
 	}
 	r.serveChannels(p.server)
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", r.config.Relay.Listen)
 	if err != nil {
-		_ = p.close(ctx) // it is empty
+		p.abandon(ctx)
 		return nil, fmt.Errorf("relay.listen: %w; use another port, or end who has it", err)
 	}
 	if err := p.serveWebhooks(r.config.Relay); err != nil {
-		_ = p.close(ctx) // likewise
+		p.abandon(ctx)
 		return nil, err
 	}
 	if p.lapses != nil {
@@ -407,6 +407,14 @@ func (r *relayRun) routes() []relay.Route {
 		}
 	}
 	return all
+}
+
+// abandon closes a pipeline that nothing has been written to, whether or not ctx
+// has ended.
+func (p *pipeline) abandon(ctx context.Context) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	_ = p.close(within)
 }
 
 // close ends what the pipeline has opened, in the order in which it is used.

@@ -148,13 +148,25 @@ func (e *Engine) startServer(ctx context.Context) error {
 	}
 	said := &serverLog{log: e.log}
 	srv.SetLoggerV2(said, false, false, false)
-	go srv.Start() // returns once it runs
+	started := make(chan struct{})
+	go func() { // ends once it runs, or cannot
+		defer close(started)
+		srv.Start()
+	}()
+	stop := func() { // one that is still starting would go on to write
+		select {
+		case <-started:
+		case <-time.After(stopWithin):
+		}
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
 	for !srv.ReadyForConnections(50 * time.Millisecond) {
 		fatal := said.fatal.Load()
 		if fatal == nil && ctx.Err() == nil {
 			continue
 		}
-		srv.Shutdown()
+		stop()
 		if fatal == nil {
 			return &EngineError{e.String(), errNotReady, "a large store takes longer: allow more time"}
 		}
@@ -164,7 +176,7 @@ func (e *Engine) startServer(ctx context.Context) error {
 		return &EngineError{e.String(), errors.New(*fatal), ""}
 	}
 	if err := e.auth.open(srv); err != nil {
-		srv.Shutdown()
+		stop()
 		return &EngineError{e.String(), err, ""}
 	}
 	e.mu.Lock()
@@ -175,6 +187,10 @@ func (e *Engine) startServer(ctx context.Context) error {
 	}
 	return nil
 }
+
+// stopWithin bounds how long a server that is not wanted any more may go on to
+// start.
+const stopWithin = 5 * time.Second
 
 func (e *Engine) stopServer() {
 	e.mu.Lock()
