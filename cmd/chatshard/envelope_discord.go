@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"hash/crc32"
 	"strconv"
 	"strings"
@@ -211,7 +212,7 @@ func (f *dispatchFields) append(dst []byte, d *discord.Dispatch) []byte {
 		}
 		dst = appendField(dst, `,"type":`, name)
 	case d.Type != "MESSAGE_CREATE" || f.kind == "other":
-		dst = appendField(dst, `,"type":`, d.Type)
+		dst = appendField(dst, `,"type":`, cmp.Or(d.Type, "(none)")) // of a service that names none
 	}
 	switch f.kind {
 	case "other":
