@@ -144,6 +144,8 @@ func FuzzWalk(f *testing.F) {
 		if m += two.take(b[cut:]); m != n {
 			t.Errorf("%d messages in one piece, %d in two", n, m)
 		}
+		clear(one.need[one.n:]) // of heads before
+		clear(two.need[two.n:])
 		if one != two {
 			t.Errorf("%+v in one piece, %+v in two", one, two)
 		}
