@@ -1,4 +1,4 @@
-// A program that reads the relay's log with nats.go and knows nothing else of
+// Command natsgo reads the relay's log with nats.go and knows nothing else of
 // the relay. See lines.mjs for what it is told and what it says.
 package main
 
