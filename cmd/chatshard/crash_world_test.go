@@ -31,13 +31,15 @@ type world struct {
 	load  sync.WaitGroup
 }
 
+const worldGuilds = 8
+
 func newWorld(t *testing.T, more string) *world {
 	t.Helper()
 	w := &world{addr: freeAddr(t), rooms: []string{"ann", "ben", "cat", "dan", "eve"}}
 	w.twitch = irctest.NewTwitch(&irctest.Config{Anonymous: irctest.Unlimited(), Unsure: 5 * time.Second})
 	w.irc = irctest.NewIRC(&irctest.Config{Unsure: 5 * time.Second})
 	w.discord = discordtest.New(&discordtest.Config{ReplayMax: 1 << 20, Unsure: 5 * time.Second,
-		Bots: []discordtest.Bot{{GuildCount: 8, MaxConcurrency: 16}}})
+		Bots: []discordtest.Bot{{GuildCount: worldGuilds, MaxConcurrency: 16}}})
 	t.Cleanup(w.twitch.Close)
 	t.Cleanup(w.irc.Close)
 	t.Cleanup(w.discord.Close)
@@ -68,14 +70,15 @@ relay:
 	return w
 }
 
-// joined reports whether all channels and sessions are there.
+// joined reports whether all channels, sessions and guilds are there: what is
+// said in a guild before reaches nobody.
 func (w *world) joined() bool {
 	for _, room := range w.rooms {
 		if w.twitch.Members(room) == 0 {
 			return false
 		}
 	}
-	return w.irc.Members("#go") > 0 && w.discord.Stats().Bot("").Conns == 2
+	return w.irc.Members("#go") > 0 && w.discord.Stats().Bot("").Conns == 2 && w.judges.discord.Verdict().Guilds == worldGuilds
 }
 
 // talk lets people talk until hush, in all rooms of Twitch but eve's.
