@@ -100,12 +100,3 @@ func (b *Balancer) consoled(h *handover, source int, of func(Key) bool, since ti
 	}
 	b.at(soon, func(time.Time) { b.consoled(h, source, of, since) })
 }
-
-// heard reports whether all that was sent before since has arrived on l, as far as
-// can be known. mu is held.
-func (b *Balancer) heard(l *link, since, now time.Time) bool {
-	if _, asks := l.conn.(Prober); !asks {
-		return now.Sub(since) >= b.cfg.Overlap
-	}
-	return b.alive(l, since)
-}

@@ -65,11 +65,15 @@
 //   - The clock of an overlap does not run while one of the ends waits for its
 //     queue, or, under fixed placement, while one is reconnecting: what it still
 //     has to replay is not on the others.
+//   - An overlap is over only when both ends have shown a sign of life that they
+//     were asked for in it ([Prober]), and have delivered what came before that: a
+//     process without CPU to spare reads late, and so does whoever stands behind a
+//     slow network (proof.go).
 //   - Repeats of an ID are looked for on the connection before this one as well,
 //     and among what the source saw before the handover began.
-//   - A generation of shards takes over only from connections that have shown a
-//     sign of life asked for just before ([Prober]), and ends only when its own
-//     have: one that is dead without anybody having noticed replays later.
+//   - A generation of shards takes over only from connections that have shown such
+//     a sign too, and ends only when its own have: one that is dead without anybody
+//     having noticed replays later.
 //   - A shard of the old generation that loses its session meanwhile waits with
 //     what the next one brings until the new generation has delivered what came before.
 //   - What may not wait ([Urgent]) passes a target that is held back.

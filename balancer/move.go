@@ -98,18 +98,6 @@ func (b *Balancer) partSource(e *entry, h *handover, now time.Time, try int) {
 	}
 }
 
-// later has do called after one overlap, or more while one of the ends is
-// behind because its reader had to wait for the queue.
-func (b *Balancer) later(h *handover, now time.Time, do func(now time.Time)) {
-	b.at(now.Add(h.overlap), func(now time.Time) {
-		if h.behind(now) {
-			b.later(h, now, do)
-			return
-		}
-		do(now)
-	})
-}
-
 // behind reports whether an end had to wait for its queue within one overlap.
 func (h *handover) behind(now time.Time) bool {
 	for _, l := range []*link{h.from, h.to} {

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -183,41 +182,6 @@ func (b *Balancer) onceProven(s *shard, since time.Time, do func(time.Time)) {
 			b.onceProven(s, since, do)
 		}
 	})
-}
-
-// probeEvery is how often a connection is asked for a sign of life at most:
-// questions count among what it may send.
-const probeEvery = 2 * time.Second
-
-// probeFor bounds one Probe: longer than a transport needs to find out that
-// nobody answers.
-const probeFor = 20 * time.Second
-
-// alive reports whether l has shown a sign of life that it was asked for after
-// since, and asks for one if not. mu is held.
-func (b *Balancer) alive(l *link, since time.Time) bool {
-	if l == nil {
-		return false
-	}
-	p, ok := l.conn.(Prober)
-	if !ok || l.proven.After(since) {
-		return true
-	}
-	now := time.Now()
-	if !l.probing && now.Sub(l.probed) >= probeEvery {
-		l.probing, l.probed = true, now
-		b.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(b.ctx, probeFor)
-			defer cancel()
-			err := p.Probe(ctx)
-			b.post(note{data: func() {
-				if l.probing = false; err == nil {
-					l.proven = now
-				}
-			}})
-		})
-	}
-	return false
 }
 
 // tookOver ends the old generation once every shard of the new one delivers.

@@ -165,38 +165,49 @@ func TestCutOverLosesNothing(t *testing.T) {
 	}
 }
 
+// TestMoveKeepsOrder moves keys between connections of which one brings all
+// later than the others, by less than an overlap and by more.
 func TestMoveKeepsOrder(t *testing.T) {
 	ks := keys(10)
-	cfg := balancertest.Config{Latency: func(i int) time.Duration {
-		return []time.Duration{1500 * time.Millisecond, 0, 900 * time.Millisecond}[i%3]
-	}}
-	play(t, cfg, balancer.Config{InitialShardCount: 3, Policy: balancer.Manual}, false, func(f *fleet) {
-		f.Join(ks...)
-		time.Sleep(time.Second)
-		for _, k := range ks {
-			if err := f.Move(k, 0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(5 * time.Second)
-		for to := range 6 {
-			for _, k := range ks {
-				if err := f.Move(k, (to+1)%3); err != nil {
-					t.Fatal(err)
+	for _, c := range []struct {
+		name    string
+		latency []time.Duration
+		rounds  int // of chat, 25 ms each, for each move
+	}{
+		{"within an overlap", []time.Duration{1500 * time.Millisecond, 0, 900 * time.Millisecond}, 400},
+		{"over an overlap", []time.Duration{5 * time.Second, 0, 2500 * time.Millisecond}, 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := balancertest.Config{Latency: func(i int) time.Duration { return c.latency[i%3] }}
+			play(t, cfg, balancer.Config{InitialShardCount: 3, Policy: balancer.Manual}, false, func(f *fleet) {
+				f.Join(ks...)
+				time.Sleep(10 * time.Second)
+				for _, k := range ks {
+					if err := f.Move(k, 0); err != nil {
+						t.Fatal(err)
+					}
 				}
-			}
-			f.chat(400, 25*time.Millisecond, ks)
-			for _, k := range ks {
-				if st, _ := f.Locate(k); st.Shard.Index != (to+1)%3 || st.Moving || f.net.Members(k) != 1 {
-					t.Errorf("%+v with %d members, want on shard %d", st, f.net.Members(k), (to+1)%3)
+				time.Sleep(25 * time.Second)
+				for to := range 6 {
+					for _, k := range ks {
+						if err := f.Move(k, (to+1)%3); err != nil {
+							t.Fatal(err)
+						}
+					}
+					f.chat(c.rounds, 25*time.Millisecond, ks)
+					for _, k := range ks {
+						if st, _ := f.Locate(k); st.Shard.Index != (to+1)%3 || st.Moving || f.net.Members(k) != 1 {
+							t.Errorf("%+v with %d members, want on shard %d", st, f.net.Members(k), (to+1)%3)
+						}
+					}
 				}
-			}
-		}
-		time.Sleep(3 * time.Second)
-		if v := f.clean(t); v.Gaps != 0 {
-			t.Errorf("verdict %+v, want no gap", v)
-		}
-	})
+				time.Sleep(10 * time.Second)
+				if v := f.clean(t); v.Gaps != 0 {
+					t.Errorf("verdict %+v, want no gap", v)
+				}
+			})
+		})
+	}
 }
 
 func TestReshardFixed(t *testing.T) {

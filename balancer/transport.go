@@ -47,10 +47,11 @@ type Conn interface {
 
 // Prober is a Conn that can ask the service for a sign of life. Probe returns
 // nil when the service has answered a question that was asked after the call
-// began, which shows that everything sent before has been received. Where the
-// service does not answer while it is being read from, the connection ends. ctx
-// bounds the call. A shard is probed before others take over from it, every two
-// seconds at most.
+// began and Receive has been called again since: everything sent before the
+// answer has been received, and has been delivered too. ctx bounds the call. A
+// connection of a [Placer] ends where no answer comes while it is being read
+// from. Connections are probed while keys move: those of a Placer one question
+// at a time and every two seconds at most, others eight times an overlap.
 type Prober interface {
 	Conn
 	Probe(ctx context.Context) error

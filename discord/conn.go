@@ -34,18 +34,19 @@ type conn struct {
 	sends    *balancer.Window // made at the first Send
 
 	// Of the goroutine that calls Receive, and of Dial before that.
-	in      sink
-	nextMsg func() (io.Reader, error) // next: a method value would be allocated for each payload
-	later   []balancer.Event
-	seq     uint64
-	session Record
-	token   Secret
-	last    [20]byte // the ID of the last event that has one
-	lastLen uint8
-	cutOver bool
-	offered bool      // Receive has returned without an event rather than wait
-	alive   time.Time // when a heartbeat was answered last, or the login: all sent before was received
-	err     error     // what ended it
+	in       sink
+	nextMsg  func() (io.Reader, error) // next: a method value would be allocated for each payload
+	later    []balancer.Event
+	seq      uint64
+	session  Record
+	token    Secret
+	last     [20]byte // the ID of the last event that has one
+	lastLen  uint8
+	cutOver  bool
+	offered  bool      // Receive has returned without an event rather than wait
+	answered bool      // an op 11 was taken since the heart was last told
+	alive    time.Time // when a heartbeat was answered last, or the login: all sent before was received
+	err      error     // what ended it
 }
 
 func newConn(t *Transport, id balancer.ShardID, sh *shardState) *conn {
@@ -61,6 +62,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
+	c.tell()
 	for {
 		n := copy(buf, c.later)
 		if c.later = c.later[n:]; len(c.later) == 0 {
@@ -88,7 +90,17 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			return 0, nil
 		}
 		c.offered = false
+		c.tell()
 		c.err = c.wait()
+	}
+}
+
+// tell ends the probes that were answered: whoever calls Receive has done with
+// what came before.
+func (c *conn) tell() {
+	if c.answered {
+		c.answered = false
+		c.heart.tell()
 	}
 }
 
@@ -183,6 +195,7 @@ func (c *conn) take(e *balancer.Event, n *int) error {
 	case opHeartbeatACK:
 		c.alive = time.Now()
 		c.heart.ack()
+		c.answered = true
 	case opReconnect:
 		if !c.cutOver {
 			c.cutOver = true

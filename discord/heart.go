@@ -25,6 +25,7 @@ type heart struct {
 	stopped bool
 	sent    uint32 // heartbeats sent
 	acked   uint32 // and answered: answers come in order
+	told    uint32 // answers before which everything has been delivered
 	ears    uint32 // heard, when the last heartbeat of the timer was sent
 	beaten  bool
 	open    bool      // the last heartbeat of the timer is not answered
@@ -131,9 +132,17 @@ func (h *heart) ack() {
 	if h.acked == h.sent {
 		h.open = false
 	}
+}
+
+// tell ends the probes that have been answered. The reader calls it when what it
+// received before the answer has been taken off its hands.
+func (h *heart) tell() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = h.acked
 	w := h.waits[:0]
 	for _, p := range h.waits {
-		if p.nth <= h.acked {
+		if p.nth <= h.told {
 			close(p.answer)
 		} else {
 			w = append(w, p)
@@ -193,7 +202,7 @@ func (c *conn) Probe(ctx context.Context) error {
 		case <-p.answer:
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			if h.stopped && h.acked < p.nth {
+			if h.stopped && h.told < p.nth {
 				return ErrClosed
 			}
 			return nil

@@ -16,24 +16,26 @@ import (
 	"github.com/chatshard/chatshard/balancer"
 )
 
-// conn is one connection, a [balancer.Joiner]. See [Transport].
+// conn is one connection, a [balancer.Joiner] and [balancer.Prober]. See
+// [Transport].
 type conn struct {
 	// Of the goroutine that calls Receive. What every read touches stands
 	// together, to the end of name: the processor's cache holds none of it when
 	// a quiet connection receives a line.
-	plain   parked // src, if there is nothing above the socket
-	in      reader
-	src     source
-	parked  bool // src returns when a deadline has passed; else pulse sees to it
-	owes    bool // a PONG is queued
-	cutOver bool
-	echo    bool     // own messages come back; set by the login
-	last    *Message // the last one with tags since note was called
-	err     error    // what ended it
-	life    life
-	sent    stamp // when the service sent the last one that said so
+	plain    parked // src, if there is nothing above the socket
+	in       reader
+	src      source
+	parked   bool // src returns when a deadline has passed; else pulse sees to it
+	owes     bool // a PONG is queued
+	cutOver  bool
+	echo     bool     // own messages come back; set by the login
+	answered bool     // a probe was answered since tell was called
+	last     *Message // the last one with tags since note was called
+	err      error    // what ended it
+	life     life
+	sent     stamp // when the service sent the last one that said so
 
-	mu      sync.Mutex       // guards all to receipts; held for map work and cutting lines, never for I/O
+	mu      sync.Mutex       // guards all to probed; held for map work and cutting lines, never for I/O
 	later   []balancer.Event // what Receive returns before anything else
 	nameKey balancer.Key     // the key of name
 	nameLen int              // 0: not known
@@ -43,6 +45,8 @@ type conn struct {
 	rooms    map[string]*room // by name as it arrives
 	sweepAt  int
 	receipts map[string]*pending
+	probes   []*probe
+	probed   int // how many there were
 
 	t      *Transport
 	id     balancer.ShardID
@@ -121,6 +125,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
+	c.tell()
 	for {
 		c.mu.Lock()
 		n := c.cut(buf)
@@ -143,6 +148,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			c.note() // what is returned is no longer ours
 			return n, nil
 		}
+		c.tell()
 		if c.err == nil {
 			c.err = c.fill()
 			continue
@@ -217,6 +223,7 @@ func (c *conn) control(m *Message) bool {
 		c.pong(m)
 		return c.t.cfg.Pings
 	case "PONG":
+		c.answer(m.Text())
 		c.ponged(m.Text())
 		return c.t.cfg.Pings
 	case "JOIN":

@@ -126,6 +126,7 @@ func (c *conn) settleAll() {
 	for name := range c.receipts {
 		c.settle(name, Receipt{Reason: "connection lost"})
 	}
+	c.tellEnd()
 }
 
 // onUserState takes the answer to a message of our own: Twitch gives its id,

@@ -26,6 +26,7 @@ type conn struct {
 	id      balancer.ShardID
 	latency time.Duration
 	session *session // fixed placement; set before the conn is handed out
+	ended   chan struct{}
 
 	mu     sync.Mutex
 	cond   sync.Cond
@@ -60,6 +61,9 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 		now := time.Now()
 		for n < len(buf) && len(c.inbox) > 0 && !c.inbox[0].at.After(now) {
 			if a := c.inbox[0].answer; a != nil {
+				if n > 0 {
+					break // what came before it is yet to be delivered
+				}
 				close(a)
 				c.inbox = c.inbox[1:]
 				continue
@@ -133,18 +137,23 @@ func (c *conn) Send(ctx context.Context, frame []byte) error {
 }
 
 // Probe implements balancer.Prober: the answer comes after all that was sent
-// before. A half-open connection gives none and ends with ctx.
+// before. A half-open connection gives none, and ends with ctx under fixed
+// placement.
 func (c *conn) Probe(ctx context.Context) error {
 	i := item{answer: make(chan struct{})}
 	c.push(i)
 	select {
 	case <-i.answer:
 		return nil
+	case <-c.ended:
+		return errClosed
 	case <-ctx.Done():
 	}
-	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
-	c.fail(errors.New("no answer to a probe"))
+	if c.session != nil {
+		c.n.mu.Lock()
+		defer c.n.mu.Unlock()
+		c.fail(errors.New("no answer to a probe"))
+	}
 	return ctx.Err()
 }
 
@@ -175,6 +184,7 @@ func (c *conn) fail(err error) {
 		return
 	}
 	c.err = err
+	close(c.ended)
 	c.inbox = nil
 	c.n.members -= len(c.keys)
 	c.keys = nil

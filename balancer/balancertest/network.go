@@ -191,7 +191,7 @@ func (n *Network) dial(ctx context.Context, id balancer.ShardID) (*conn, error) 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.logins = n.spend(n.logins, n.cfg.Limits.Logins, "logins")
-	c := &conn{n: n, id: id, keys: make(map[balancer.Key]time.Time)}
+	c := &conn{n: n, id: id, keys: make(map[balancer.Key]time.Time), ended: make(chan struct{})}
 	c.cond.L = &c.mu
 	if n.cfg.Latency != nil {
 		c.latency = n.cfg.Latency(len(n.conns))

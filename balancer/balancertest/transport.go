@@ -41,6 +41,7 @@ func TestTransport(t *testing.T, start func(t *testing.T) Harness) {
 		{"PartIsConfirmed", partConfirmed},
 		{"SmallBuffer", smallBuffer},
 		{"SendFromManyGoroutines", sendMany},
+		{"ProbeComesAfterDelivery", probed},
 		{"PlaceIsPure", placePure},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, start(t)) })
@@ -326,6 +327,38 @@ func sendMany(t *testing.T, h Harness) {
 		})
 	}
 	wg.Wait()
+}
+
+func probed(t *testing.T, h Harness) {
+	c := dial(t, h)
+	pr, ok := c.(balancer.Prober)
+	if !ok {
+		t.Skip("connections of this transport are no balancer.Probers")
+	}
+	p := receive(t, c, 4)
+	join(t, c, p, h.Keys[0])
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	sent := 0
+	for range 5 {
+		for range 10 {
+			h.Publish(h.Keys[0])
+			sent++
+		}
+		if err := pr.Probe(ctx); err != nil {
+			t.Fatalf("Probe: %v", err)
+		}
+		p.mu.Lock()
+		got := len(messagesOf(p.events, h.Keys[0]))
+		p.mu.Unlock()
+		if got != sent {
+			t.Errorf("Probe returned when %d of %d messages had been delivered", got, sent)
+		}
+	}
+	c.Close()
+	if pr.Probe(ctx) == nil {
+		t.Error("Probe of a closed Conn returned nil")
+	}
 }
 
 func placePure(t *testing.T, h Harness) {
