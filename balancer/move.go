@@ -86,7 +86,7 @@ const ghostTries = 10
 func (b *Balancer) partSource(e *entry, h *handover, now time.Time, try int) {
 	switch {
 	case e.move != h || h.gone || h.at() == aborted:
-	case !h.silent(fromTarget, now):
+	case !h.silent(fromTarget, h.to.upTo(now)):
 		h.parting = true
 		b.askPart(e, h, 1)
 	case try < ghostTries:

@@ -101,3 +101,13 @@ func (b *Balancer) bothAlive(h *handover, since time.Time) bool {
 	}
 	return all
 }
+
+// upTo returns a time before which, less one overlap, all that was sent has
+// arrived on l: it may bring everything later than that. mu is held.
+func (l *link) upTo(now time.Time) time.Time {
+	known := l.proven.Add(l.b.cfg.Overlap)
+	if _, asks := l.conn.(Prober); asks && known.Before(now) {
+		return known
+	}
+	return now
+}

@@ -175,7 +175,7 @@ func TestMoveKeepsOrder(t *testing.T) {
 		rounds  int // of chat, 25 ms each, for each move
 	}{
 		{"within an overlap", []time.Duration{1500 * time.Millisecond, 0, 900 * time.Millisecond}, 400},
-		{"over an overlap", []time.Duration{5 * time.Second, 0, 2500 * time.Millisecond}, 1000},
+		{"over an overlap", []time.Duration{5 * time.Second, 0, 2500 * time.Millisecond}, 1600},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := balancertest.Config{Latency: func(i int) time.Duration { return c.latency[i%3] }}
@@ -187,7 +187,7 @@ func TestMoveKeepsOrder(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(25 * time.Second)
+				time.Sleep(40 * time.Second)
 				for to := range 6 {
 					for _, k := range ks {
 						if err := f.Move(k, (to+1)%3); err != nil {
