@@ -32,10 +32,28 @@ func appendTime(dst []byte, key string, t time.Time) []byte {
 	if t.IsZero() || t.Unix() < minTime || t.Unix() > maxTime {
 		return dst
 	}
-	dst = append(dst, key...)
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
-	return append(dst, '"')
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	const zero = `"0000-00-00T00:00:00.000Z"`
+	var text [len(zero)]byte
+	copy(text[:], zero)
+	digits(text[1:5], year)
+	digits(text[6:8], int(month))
+	digits(text[9:11], day)
+	digits(text[12:14], hour)
+	digits(text[15:17], minute)
+	digits(text[18:20], second)
+	digits(text[21:24], t.Nanosecond()/int(time.Millisecond))
+	return append(append(dst, key...), text[:]...)
+}
+
+// digits writes a number that is not too large for dst.
+func digits(dst []byte, n int) {
+	for i := len(dst) - 1; i >= 0; i-- {
+		dst[i] = '0' + byte(n%10)
+		n /= 10
+	}
 }
 
 // appendRaw appends what was received, or how much it was.
@@ -60,6 +78,12 @@ func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	plain := 0 // s[plain:i] needs no escape and is not appended yet
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && plainBytes(s[i:]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		if c := s[i]; c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' {
 				i++
@@ -96,4 +120,16 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[plain:]...)
 	return append(dst, '"')
+}
+
+// plainBytes reports whether none of the first 8 bytes of s needs an escape or
+// is part of a rune of several bytes. It may say no where one is.
+func plainBytes(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	control := w - ' '*ones // borrows where a byte is less
+	quote, slash := w^'"'*ones, w^'\\'*ones
+	return (w|control|(quote-ones)&^quote|(slash-ones)&^slash)&tops == 0
 }

@@ -182,7 +182,13 @@ func TestEnvelopeOfReaderGap(t *testing.T) {
 }
 
 func TestAppendString(t *testing.T) {
-	for _, s := range []string{"", "plain", "\x00\x01\x1f\x7f", "\"\\/", "\n\r\t\b\f", "\u2028 \u2029 \u202a", "é 小 🐱", "\xff", "a\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\ufffd", "</script>"} {
+	texts := []string{"", "plain", "\x00\x01\x1f\x7f", "\"\\/", "\n\r\t\b\f", "\u2028 \u2029 \u202a", "é 小 🐱", "\xff", "a\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\ufffd", "</script>"}
+	for _, special := range []string{"\x00", "\x1f", "\"", "\\", "\x7f", "\xff", "é", "\u2028", "!", "]"} {
+		for at := range 18 { // eight bytes are looked at together
+			texts = append(texts, strings.Repeat(" ", at)+special+strings.Repeat("~", 17-at), strings.Repeat("~", at)+special+special+strings.Repeat("#", 17-at))
+		}
+	}
+	for _, s := range texts {
 		got := appendString(nil, s)
 		var back string
 		if err := json.Unmarshal(got, &back); err != nil || back != strings.ToValidUTF8(perByte(s), "\ufffd") {
@@ -190,6 +196,22 @@ func TestAppendString(t *testing.T) {
 		}
 		if bytes.ContainsAny(got, "\n\r\u2028\u2029") || !utf8.Valid(got) {
 			t.Errorf("appendString(%q) = %q", s, got)
+		}
+	}
+}
+
+func TestAppendTime(t *testing.T) {
+	zone := time.FixedZone("", -5*3600)
+	for _, sec := range []int64{minTime, minTime + 1, -1, 0, 1, 951782399, 951782400, 1767366246, maxTime - 1, maxTime} {
+		for _, nano := range []int64{0, 999_999, 1_000_000, 999_999_999} {
+			at := time.Unix(sec, nano).In(zone)
+			want := at.UTC().Format(`,"time":"2006-01-02T15:04:05.000Z"`)
+			if at.IsZero() {
+				want = ""
+			}
+			if got := string(appendTime(nil, `,"time":`, at)); got != want {
+				t.Errorf("%d.%09d: %s, want %s", sec, nano, got, want)
+			}
 		}
 	}
 }
