@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chatshard/chatshard/balancer"
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 )
 
@@ -42,6 +43,21 @@ type relayNATS struct {
 	Token     secret `yaml:"token,omitempty"`
 	TokenFile string `yaml:"token_file,omitempty"`
 	TokenEnv  string `yaml:"token_env,omitempty"`
+	Sends     rate   `yaml:"sends,omitempty"` // messages that all of them may ask for; default 300/1m
+}
+
+// sends returns the limit, nil for none.
+func (n *relayNATS) sends() *balancer.Window {
+	switch r := n.Sends; {
+	case r.Off:
+		return nil
+	case r == rate{}:
+		var std tokenLimits
+		std.defaults()
+		return balancer.NewWindow(std.Sends.N, std.Sends.Per)
+	default:
+		return balancer.NewWindow(r.N, r.Per)
+	}
 }
 
 const noLog = "none"

@@ -34,6 +34,7 @@ func TestRelayListsConfig(t *testing.T) {
 		{"token's limit", "  tokens: [{name: a, hash: \"" + hash + "\", roles: [read], limits: {sends: 5}}]\n", `:4:134: relay.tokens[0].limits.sends: "5" is not a rate; write how many in which time`},
 		{"token's streams", "  tokens: [{name: a, hash: \"" + hash + "\", roles: [read], limits: {connections: 0}}]\n", ":4:140: relay.tokens[0].limits.connections: 0 is out of range; use a number from 1 to 10000"},
 		{"token's requests", "  tokens: [{name: a, hash: \"" + hash + "\", roles: [read], limits: {requests: 20000/1s}}]\n", "relay.tokens[0].limits.requests: 20000/1s is out of range; write at most 10000/1s, or off"},
+		{"NATS limit", "  nats: {listen: 127.0.0.1:4222, token: x, sends: 5}\n", `relay.nats.sends: "5" is not a rate; write how many in which time`},
 		{"unknown limit", "  tokens: [{name: a, hash: \"" + hash + "\", roles: [read], limits: {send: 5/1s}}]\n", "relay.tokens[0].limits.send: unknown key; did you mean sends?"},
 		{"tokens of a name", "  tokens:\n    - {name: a, hash: \"" + hash + "\", roles: [read]}\n    - {name: a, hash: \"" + hash + "\", roles: [read]}\n", `:6:14: relay.tokens[1].name: a second token called "a": first at `},
 		{"no file of tokens", "  tokens_file: nowhere\n", "relay.tokens_file: "},

@@ -360,7 +360,7 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 	p.serving.Go(func() { p.served <- p.server.Serve(p.ctx, l) })
 	if p.engine != nil {
 		p.serving.Go(func() {
-			if err := relay.ServeNATS(p.ctx, p.engine.Conn(), router); err != nil {
+			if err := relay.ServeNATS(p.ctx, p.engine.Conn(), router, r.config.Relay.NATS.sends()); err != nil {
 				p.zlog.Warn().Err(err).Msg("nothing can be sent over NATS")
 			}
 		})

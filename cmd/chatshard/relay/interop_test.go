@@ -233,7 +233,7 @@ func TestInteropSend(t *testing.T) {
 		served <- ServeNATS(ctx, r.engine.Conn(), NewRouter(Route{
 			Platform: channels.Discord,
 			Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
-		}))
+		}), nil)
 	}()
 	defer func() {
 		cancel()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chatshard/chatshard/balancer"
 	"github.com/nats-io/nats.go"
 )
 
@@ -22,14 +23,22 @@ const (
 // keys, so a key is worth something only where one relay serves a subject.
 // Keys belong to the subject, which permissions of NATS can keep for one user.
 //
+// No more requests than sends allows are carried out, nil being for any number.
+//
 // It returns nil when ctx has ended and every request that had come has been
 // answered, which takes 15 s at most, or an error if nc is closed before.
-func ServeNATS(ctx context.Context, nc *nats.Conn, r *Router) error {
+func ServeNATS(ctx context.Context, nc *nats.Conn, r *Router, sends *balancer.Window) error {
 	slots := make(chan struct{}, maxNATSSends)
 	var wg sync.WaitGroup // requests under way
 	// Requests are carried on when ctx ends.
 	base := context.WithoutCancel(ctx)
 	serve := func(m *nats.Msg) {
+		if sends != nil {
+			if wait, _ := sends.Take(time.Now(), 1); wait > 0 {
+				respond(m, later(CodeBusy, "more messages than may be sent over NATS", wait))
+				return
+			}
+		}
 		select {
 		case slots <- struct{}{}:
 			wg.Go(func() {

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/chatshard/chatshard/balancer"
 	"github.com/chatshard/chatshard/channels"
 	"github.com/chatshard/chatshard/discord"
 	"github.com/chatshard/chatshard/discord/discordtest"
@@ -53,7 +55,7 @@ func TestServeNATS(t *testing.T) {
 		nc := connect()
 		defer nc.Close()
 		conns = append(conns, nc)
-		go func() { done <- ServeNATS(ctx, nc, router) }()
+		go func() { done <- ServeNATS(ctx, nc, router, nil) }()
 	}
 	await := func(ok func() bool) {
 		t.Helper()
@@ -128,5 +130,45 @@ func TestServeNATS(t *testing.T) {
 	}
 	if _, err := client.Request("send", nil, time.Second); err != nats.ErrNoResponders {
 		t.Errorf("%v after the end, want no responders", err)
+	}
+}
+
+// No more messages are sent than may be, and who asks for more is told when.
+func TestServeNATSLimit(t *testing.T) {
+	d := discordtest.New(&discordtest.Config{NoLimits: true})
+	defer d.Close()
+	h := d.HTTPClient()
+	defer h.CloseIdleConnections()
+	r := newLiveRelay(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() {
+		served <- ServeNATS(ctx, r.engine.Conn(), NewRouter(Route{
+			Platform: channels.Discord,
+			Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
+		}), balancer.NewWindow(2, time.Hour))
+	}()
+	body := fmt.Appendf(nil, `{"to":"discord:%d","text":"x"}`, discordtest.Channel(d.Guilds("")[0], 0))
+	for i, want := range []string{StatusSent, StatusSent, StatusRefused, StatusRefused} {
+		var m *nats.Msg
+		until(t, "it serves", func() (ok bool) {
+			var err error
+			m, err = r.engine.Conn().Request("send", body, 20*time.Second)
+			return err == nil
+		})
+		var res SendResult
+		if err := json.Unmarshal(m.Data, &res); err != nil {
+			t.Fatal(err)
+		}
+		if res.Status != want || want == StatusRefused && (res.Code != CodeBusy || res.RetryAfter < 50*time.Minute) {
+			t.Errorf("%d: %+v, want %s", i, res, want)
+		}
+	}
+	if n := len(d.Posts()); n != 2 {
+		t.Errorf("%d messages were sent, want 2", n)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
