@@ -1,12 +1,12 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -200,25 +200,39 @@ func TestInflated(t *testing.T) {
 	s.gone(t)
 }
 
-// TestSlowLoris: who sends his request a byte at a time is cut off. It waits
-// for the server's real time-out.
+// TestSlowLoris: who sends his request a byte at a time is cut off, in its head
+// and in its body, and at once if he may not ask at all. It waits for the server's
+// real time-outs.
 func TestSlowLoris(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes five seconds")
+		t.Skip("takes 15 seconds")
 	}
-	t.Parallel()
-	s := serve(t, newTestHub(t, nil), nil)
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := io.WriteString(c, "GET /v1/stream HTTP/1.1\r\nHost: x\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.Copy(io.Discard, c); errors.Is(err, context.DeadlineExceeded) {
-		t.Error("it may go on")
+	for name, begin := range map[string]string{
+		"stranger": "POST /v1/send HTTP/1.1\r\nHost: stranger\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+		"head":     "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n",
+		"body":     "POST /v1/send HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, newTestHub(t, nil), nil)
+			s.Handle("POST /v1/send", RoleSend, SendHandler(NewRouter(), Caller))
+			c, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, begin); err != nil {
+				t.Fatal(err)
+			}
+			patience := time.Minute
+			if name == "stranger" {
+				patience = 4 * time.Second
+			}
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("it may go on")
+			}
+		})
 	}
 }
 

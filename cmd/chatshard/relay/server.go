@@ -122,6 +122,8 @@ func (s *Server) Handle(pattern string, role Role, h http.Handler) {
 		who, problem := s.guard.admit(r, role)
 		if problem != nil {
 			s.metrics.refused(problem.status)
+			// Nobody waits for a body that is not wanted. Not every ResponseWriter can do that.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 			problem.write(w)
 			return
 		}
