@@ -40,8 +40,10 @@ func checkText(p channels.Platform, text string) string {
 // splitText cuts a text into parts of at most so many bytes and characters, 0
 // being any number: at the end of a line if one is in the second half of what
 // fits, else between words, else between characters as people see them, else
-// between code points. White space around a cut is dropped.
+// between code points. White space around a cut is dropped: nothing is left of a
+// text that is longer and has nothing else.
 func splitText(text string, maxBytes, maxChars int) []string {
+	empty := text == ""
 	if maxBytes <= 0 {
 		maxBytes = len(text)
 	}
@@ -50,7 +52,7 @@ func splitText(text string, maxBytes, maxChars int) []string {
 	for {
 		n := fitText(text, maxBytes, maxChars)
 		if n == len(text) {
-			if len(parts) == 0 || text != "" {
+			if empty || text != "" {
 				parts = append(parts, text)
 			}
 			return parts

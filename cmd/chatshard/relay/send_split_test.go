@@ -44,6 +44,7 @@ func TestSplitText(t *testing.T) {
 
 func FuzzSplitText(f *testing.F) {
 	f.Add("one two three", 8, 0)
+	f.Add("\n\n\n\n\n", 4, 0)
 	f.Add("ä\n\n €  👨‍👩‍👧‍👦 🇩🇪🇫🇷x", 0, 3)
 	f.Add(strings.Repeat("é\u0301", 50), 17, 5)
 	f.Fuzz(func(t *testing.T, text string, maxBytes, maxChars int) {
