@@ -52,6 +52,11 @@ func maxFiles() int {
 	return int(min(l.Cur, 1<<30))
 }
 
+// nap sleeps for a tenth of a millisecond, which Go's timers make one or two.
+func nap() {
+	_ = syscall.Nanosleep(&syscall.Timespec{Nsec: 100_000}, nil) // to wake early does no harm
+}
+
 // readSocket reads what is there without waiting.
 func readSocket(fd uintptr, p []byte) (n int, again bool, err error) {
 	for {
