@@ -24,14 +24,52 @@ type chunk struct {
 	used  int        // buf[:used] belongs to dispatches
 	ds    []Dispatch // not handed out yet
 	first [chunkDispatches]Dispatch
+	more  [][]Dispatch // where the first were not enough; kept for the next time
+	nth   int          // of more, the ones that are used
 	given int64        // dispatches handed out
 	live  atomic.Int64 // minus the dispatches released; once no more are handed out, those not released
 }
 
 var (
 	chunks sync.Pool // with room, maybe
-	spare  sync.Pool // empty ones, whose dispatches were all released
+	spare  shelf     // empty ones, whose dispatches were all released
 )
+
+// shelf keeps a few chunks for good, which a collection would take from a pool
+// in the midst of a rush: to make them anew brings the next collection on.
+type shelf struct {
+	mu   sync.Mutex // guards kept
+	kept []*chunk
+	rest sync.Pool
+}
+
+const shelfMost = 4 // 300 KiB: a process of idle shards keeps them too
+
+func (s *shelf) put(c *chunk) {
+	s.mu.Lock()
+	full := len(s.kept) == shelfMost
+	if !full {
+		s.kept = append(s.kept, c)
+	}
+	s.mu.Unlock()
+	if full {
+		s.rest.Put(c)
+	}
+}
+
+// get returns nil if there is none.
+func (s *shelf) get() *chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.kept); n > 0 {
+		c := s.kept[n-1]
+		s.kept[n-1] = nil
+		s.kept = s.kept[:n-1]
+		return c
+	}
+	c, _ := s.rest.Get().(*chunk)
+	return c
+}
 
 func newChunk(n int) *chunk {
 	c := &chunk{buf: make([]byte, n)}
@@ -50,7 +88,7 @@ func borrow(n int) *chunk {
 	if n > chunkBytes {
 		return newChunk(n)
 	}
-	if c, ok := spare.Get().(*chunk); ok {
+	if c := spare.get(); c != nil {
 		return c
 	}
 	return newChunk(chunkBytes)
@@ -74,17 +112,21 @@ func (c *chunk) close() {
 
 // reset makes a full chunk whose dispatches were all released usable again.
 func (c *chunk) reset() {
-	c.used, c.given, c.ds = 0, 0, c.first[:]
+	c.used, c.given, c.nth, c.ds = 0, 0, 0, c.first[:]
 	c.live.Store(0)
 	if len(c.buf) == chunkBytes {
-		spare.Put(c)
+		spare.put(c)
 	}
 }
 
 // dispatch returns the next Dispatch, zeroed. It is the same one until keep is called.
 func (c *chunk) dispatch() *Dispatch {
 	if len(c.ds) == 0 {
-		c.ds = make([]Dispatch, chunkDispatches)
+		if c.nth == len(c.more) {
+			c.more = append(c.more, make([]Dispatch, chunkDispatches))
+		}
+		c.ds = c.more[c.nth]
+		c.nth++
 	}
 	c.ds[0] = Dispatch{}
 	return &c.ds[0]

@@ -37,6 +37,7 @@ type conn struct {
 	in       sink
 	nextMsg  func() (io.Reader, error) // next: a method value would be allocated for each payload
 	later    []balancer.Event
+	large    [1]balancer.Event // the event of a message that was larger than what is read ahead
 	seq      uint64
 	session  Record
 	token    Secret
@@ -65,8 +66,8 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 	c.tell()
 	for {
 		n := copy(buf, c.later)
-		if c.later = c.later[n:]; len(c.later) == 0 {
-			c.later = nil
+		if c.later = c.later[n:]; n > 0 && len(c.later) == 0 {
+			c.later, c.large[0] = nil, balancer.Event{}
 		}
 		for n < len(buf) && c.err == nil && len(c.later) == 0 && c.sock.ready() {
 			if c.err = c.take(&buf[n], &n); c.err != nil {
@@ -141,13 +142,12 @@ func (c *conn) wait() error {
 		return err
 	}
 	// A message has begun and may be larger than what is read ahead.
-	var e [1]balancer.Event
 	n := 0
-	if err := c.take(&e[0], &n); err != nil {
+	if err := c.take(&c.large[0], &n); err != nil {
 		return err
 	}
 	if n > 0 {
-		c.later = append(e[:1:1], c.later...)
+		c.later = append(c.large[:1:1], c.later...)
 	}
 	return nil
 }
