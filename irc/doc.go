@@ -26,9 +26,11 @@
 // # One connection
 //
 // A connection has no goroutine of its own: the Balancer's one calls Receive,
-// which reads, answers PING and finds out when the server is gone. On a socket of
-// the system's it waits without holding a buffer (read_unix.go), under TLS as
-// well, so that an idle connection costs little more than its TLS state. Writes
+// which reads, answers PING and finds out when the server is gone. While channels
+// move the Balancer has the server asked by PINGs (probe.go), whose answers show
+// that all that was sent before has been delivered. On a socket of the system's it
+// waits without holding a buffer (read_unix.go), under TLS as well, so that an idle
+// connection costs little more than its TLS state. Writes
 // go through one buffer (write.go): whoever finds nobody writing writes for all,
 // PING and PONG go first, and the reader never waits for another writer. Plain
 // IRC's flood control has a goroutine while lines wait for it, which Close ends.

@@ -107,7 +107,8 @@ func (c *Config) withDefaults() Config {
 }
 
 // Transport is a [balancer.Transport] of free placement for Twitch chat or
-// another IRC network. Its connections are [balancer.Joiner]s.
+// another IRC network. Its connections are [balancer.Joiner]s and
+// [balancer.Prober]s: a PING asks for the sign of life.
 //
 // Events have a [*Message] as Data. The messages of all connections are cut in
 // place out of blocks of 64 KiB that they share, so to keep one Message, or a
