@@ -20,7 +20,7 @@ type Harness struct {
 }
 
 // patience bounds every wait of the suite.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // TestTransport checks what the Balancer takes for granted of a Transport.
 // start is called once for each part and registers its own clean-up. It works

@@ -130,7 +130,7 @@ type guest struct {
 }
 
 // patience is how long a client may take for anything.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // until waits until done reports "", which says what is missing.
 func (g *guest) until(done func(seen []string) string) {

@@ -364,7 +364,7 @@ func startWeechat(t *testing.T, s *Server, v visit) *guest {
 	_, stop := run(t, cmd, func() { do("*/quit") })
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); fifo == ""; <-tick.C {
+	for end := time.Now().Add(time.Minute); fifo == ""; <-tick.C {
 		if found, _ := filepath.Glob(filepath.Join(dir, "weechat_fifo_*")); len(found) > 0 {
 			fifo = found[0]
 		} else if time.Now().After(end) {

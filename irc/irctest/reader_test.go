@@ -39,7 +39,7 @@ func FuzzServer(f *testing.F) {
 
 // answers sends text and reads until the server has taken it in, or hung up.
 func answers(t *testing.T, nc net.Conn, text string) {
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	go fmt.Fprintf(nc, "%s\r\nPING :that was all\r\n", text) // ends when nc is closed, at the latest
 	for br := bufio.NewReader(nc); ; {
 		l, err := br.ReadString('\n')

@@ -114,7 +114,7 @@ func TestNeverReads(t *testing.T) {
 		}
 		if policy == "disconnect" {
 			n := 0
-			for end := time.Now().Add(10 * time.Second); n != 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(time.Minute); n != 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 				h.mu.Lock()
 				n = len(h.readers)
 				h.mu.Unlock()

@@ -136,7 +136,7 @@ func (c *wsConsumer) kill() { c.conn.NetConn().Close() }
 
 func (s *testServer) dial(t testing.TB, query string) *wsConsumer {
 	t.Helper()
-	d := websocket.Dialer{EnableCompression: s.cfg.Compress, HandshakeTimeout: 10 * time.Second}
+	d := websocket.Dialer{EnableCompression: s.cfg.Compress, HandshakeTimeout: time.Minute}
 	conn, _, err := d.Dial("ws://"+s.addr+"/v1/ws?"+query, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +318,7 @@ func post(t testing.TB, url string) error {
 // gone waits until no reader is left.
 func (s *testServer) gone(t testing.TB) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		s.hub.mu.Lock()
 		n := len(s.hub.readers)
 		s.hub.mu.Unlock()
@@ -396,7 +396,7 @@ func TestSharedConsumer(t *testing.T) {
 	}
 	mortals.Wait()
 	stop()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		got.mu.Lock()
 		n := len(got.times)
 		got.mu.Unlock()
