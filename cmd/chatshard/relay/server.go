@@ -122,8 +122,10 @@ func (s *Server) Handle(pattern string, role Role, h http.Handler) {
 		who, problem := s.guard.admit(r, role)
 		if problem != nil {
 			s.metrics.refused(problem.status)
-			// Nobody waits for a body that is not wanted. Not every ResponseWriter can do that.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+			if r.ContentLength != 0 { // nobody waits for a body that is not wanted
+				w.Header().Set("Connection", "close")
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // not every ResponseWriter can
+			}
 			problem.write(w)
 			return
 		}
