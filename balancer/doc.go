@@ -89,8 +89,8 @@
 //
 // A message is lost if it was neither received nor inside a reported [Gap]. A
 // gap runs from the last event that the connection received, by the service's
-// clock where it tells the time, to the confirmed rejoin, and is handed out
-// before the first event that follows it. A key that is refused after an outage
+// clock, or from an overlap before it where the service does not tell the time, to
+// the confirmed rejoin, and is handed out before the first event that follows it. A key that is refused after an outage
 // gets the gap up to its [Refused], and the rest when it is joined again.
 //
 // One limit of what can be promised: events that nothing tells apart (no ID,

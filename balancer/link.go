@@ -35,6 +35,7 @@ type link struct {
 	blocked atomic.Int64         // when the reader last waited for the queue, Unix nanoseconds; maxInt64 while it does
 	cut     atomic.Bool          // closed to be resumed at once
 	diedAt  time.Time            // when it ended; set before it is anybody's elder
+	upAt    time.Time            // of the reader: when it was up
 
 	mu      sync.Mutex // guards all below; held for map work only
 	gates   map[Key]*handover
@@ -292,6 +293,7 @@ func (l *link) control(e Event, now time.Time) {
 	l.mu.Unlock()
 	switch d := e.Data.(type) {
 	case Up:
+		l.upAt = now
 		l.begin(d)
 		l.b.up(l, d, now)
 		l.q.append(e)
@@ -476,11 +478,16 @@ func (l *link) askAll() {
 	}
 }
 
-// lastEvent is when the service sent the last event of a connection that ended with err.
+// lastEvent is when the service sent the last event of a connection that ended
+// with err. Where it does not tell, that may be an overlap before it was read:
+// what it sent just after is lost too.
 func (l *link) lastEvent(err error) time.Time {
 	var ce *ConnError
 	if errors.As(err, &ce) && !ce.Last.IsZero() {
 		return ce.Last
 	}
-	return l.lastAt
+	if at := l.lastAt.Add(-l.b.cfg.Overlap); at.After(l.upAt) {
+		return at
+	}
+	return l.upAt
 }

@@ -163,6 +163,7 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 	l.acks.Store(new(acks))
 	l.join, _ = conn.(Joiner)
 	l.lastAt = time.Now()
+	l.upAt = l.lastAt
 	b.mu.Lock()
 	if s.run != run || ctx.Err() != nil {
 		b.mu.Unlock()

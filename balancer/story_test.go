@@ -244,3 +244,22 @@ func TestReshardFixed(t *testing.T) {
 		}
 	}
 }
+
+// TestGapCoversWhatWasOnItsWay loses a connection that has brought nothing yet
+// that says when it was sent, with a message on its way.
+func TestGapCoversWhatWasOnItsWay(t *testing.T) {
+	cfg := balancertest.Config{Latency: func(int) time.Duration { return 500 * time.Millisecond }}
+	play(t, cfg, balancer.Config{InitialShardCount: 1}, false, func(f *fleet) {
+		f.Join("a")
+		time.Sleep(3 * time.Second)
+		f.Join("b")
+		time.Sleep(100 * time.Millisecond)
+		f.net.Publish("a")
+		time.Sleep(410 * time.Millisecond) // the confirmation of b has arrived by now
+		f.net.Drop(0)
+		time.Sleep(10 * time.Second)
+		if v := f.clean(t); v.InGaps != 1 {
+			t.Errorf("verdict %+v, want the one message in a gap", v)
+		}
+	})
+}
