@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chatshard/chatshard/channels"
-	"github.com/chatshard/chatshard/discord"
 	"github.com/chatshard/chatshard/discord/discordtest"
 )
 
@@ -222,19 +220,11 @@ func node(script string) func(*testing.T, string) *exec.Cmd {
 func TestInteropSend(t *testing.T) {
 	client := node("send.mjs")
 	client(t, "")
-	d := discordtest.New(&discordtest.Config{NoLimits: true})
-	defer d.Close()
-	h := d.HTTPClient()
-	defer h.CloseIdleConnections()
+	router, d := toDiscord(t)
 	r := newLiveRelay(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error)
-	go func() {
-		served <- ServeNATS(ctx, r.engine.Conn(), NewRouter(Route{
-			Platform: channels.Discord,
-			Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
-		}), nil)
-	}()
+	go func() { served <- ServeNATS(ctx, r.engine.Conn(), router, nil) }()
 	defer func() {
 		cancel()
 		if err := <-served; err != nil {

@@ -19,15 +19,21 @@ import (
 	"github.com/chatshard/chatshard/discord/discordtest"
 )
 
-func TestServeNATS(t *testing.T) {
+// toDiscord is a router to a Discord that sets no limits.
+func toDiscord(t *testing.T) (*Router, *discordtest.Server) {
+	t.Helper()
 	d := discordtest.New(&discordtest.Config{NoLimits: true})
-	defer d.Close()
+	t.Cleanup(d.Close)
 	h := d.HTTPClient()
-	defer h.CloseIdleConnections()
-	router := NewRouter(Route{
+	t.Cleanup(h.CloseIdleConnections)
+	return NewRouter(Route{
 		Platform: channels.Discord,
 		Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
-	})
+	}), d
+}
+
+func TestServeNATS(t *testing.T) {
+	router, d := toDiscord(t)
 	to := "discord:" + discordtest.ID(discordtest.Channel(d.Guilds("")[0], 0)).String()
 
 	ns, err := server.NewServer(&server.Options{DontListen: true, NoLog: true, NoSigs: true})
@@ -135,19 +141,11 @@ func TestServeNATS(t *testing.T) {
 
 // No more messages are sent than may be, and who asks for more is told when.
 func TestServeNATSLimit(t *testing.T) {
-	d := discordtest.New(&discordtest.Config{NoLimits: true})
-	defer d.Close()
-	h := d.HTTPClient()
-	defer h.CloseIdleConnections()
+	router, d := toDiscord(t)
 	r := newLiveRelay(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error)
-	go func() {
-		served <- ServeNATS(ctx, r.engine.Conn(), NewRouter(Route{
-			Platform: channels.Discord,
-			Sender:   NewDiscordSender(discord.FixedToken("bot-token"), &DiscordConfig{API: "http://discord.test/api/v10", HTTPClient: h}),
-		}), balancer.NewWindow(2, time.Hour))
-	}()
+	go func() { served <- ServeNATS(ctx, r.engine.Conn(), router, balancer.NewWindow(2, time.Hour)) }()
 	body := fmt.Appendf(nil, `{"to":"discord:%d","text":"x"}`, discordtest.Channel(d.Guilds("")[0], 0))
 	for i, want := range []string{StatusSent, StatusSent, StatusRefused, StatusRefused} {
 		var m *nats.Msg
