@@ -184,9 +184,12 @@ func (w *Webhook) deliver(ctx context.Context, body []byte, n int, id string) er
 		// Full jitter on the upper half, so that many do not come back at once.
 		pause := max(wait/2+rand.N(wait/2+1), after)
 		if final || time.Now().Add(pause).After(giveUp) {
+			if err := w.bury(body, id, try, err); err != nil {
+				return err
+			}
 			w.dead.Add(uint64(n))
 			w.Logger.Warn().Str("webhook", w.Name).Str("delivery", id).Int("tries", try).Int("envelopes", n).Err(err).Msg("webhook gave a batch up")
-			return w.bury(body, id, try, err)
+			return nil
 		}
 		w.retried.Add(1)
 		w.Logger.Debug().Str("webhook", w.Name).Str("delivery", id).Err(err).Dur("wait", pause).Msg("webhook tries again")
