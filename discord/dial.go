@@ -233,10 +233,6 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	up := balancer.Up{Session: &balancer.Session{State: encodeState(c.session)}, Partial: sh.guilds.partial(), Since: sh.since}
 	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
 	c.ready(up)
-	select {
-	case t.began <- struct{}{}:
-	default:
-	}
 	return c, nil
 }
 

@@ -3,7 +3,6 @@ package discord_test
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -188,23 +187,6 @@ func TestRestartBeforeReady(t *testing.T) {
 		f = start(t, s, j, cfg)
 		chat(s, rnd, time.Minute, 100*time.Millisecond)
 		clean(t, s, j)
-		f.stop()
-	})
-}
-
-// TestSessionIsStoredAtOnce: a process that is killed soon after its first
-// IDENTIFY does not need another one.
-func TestSessionIsStoredAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(discordtest.Bot{GuildCount: 5, MaxConcurrency: 16})
-		defer s.Close()
-		store := discord.MemoryStore()
-		f := start(t, s, nil, &discord.ClientConfig{Shards: 2, SaveEvery: time.Hour, Transport: discord.Config{Store: store}})
-		time.Sleep(time.Second)
-		data, err := store.Load(t.Context(), "sessions")
-		if n := strings.Count(string(data), `"session":"`); n != 2 || err != nil {
-			t.Errorf("%d sessions are stored, %v, want both", n, err)
-		}
 		f.stop()
 	})
 }

@@ -129,7 +129,6 @@ type Transport struct {
 	identified, resumed atomic.Int64
 
 	asking   chan struct{} // holds a token while one asks /gateway/bot; others wait for it
-	began    chan struct{} // has one when a session began: it is worth an IDENTIFY from now on
 	starting sync.Mutex    // held by the one that reads what is stored; others wait for it
 	started  bool
 
@@ -147,7 +146,7 @@ type Transport struct {
 // New returns a Transport for the bot with that token. It starts nothing and
 // copies cfg.
 func New(token TokenFunc, cfg *Config) *Transport {
-	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), began: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState)}
+	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState)}
 	t.rest = rest{base: t.cfg.API, token: token, client: t.cfg.HTTPClient}
 	t.limiter = t.cfg.Identify
 	if t.limiter == nil {
