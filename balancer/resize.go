@@ -184,14 +184,31 @@ func (b *Balancer) onceProven(s *shard, since time.Time, do func(time.Time)) {
 	})
 }
 
-// tookOver ends the old generation once every shard of the new one delivers.
-func (b *Balancer) tookOver(now time.Time) {
+// tookOver ends the old generation once every shard of the new one delivers, and
+// has shown a sign of life asked for after since: the last of them. One that went
+// silent after it had settled would replay, to another process maybe, what the old
+// generation delivers meanwhile.
+func (b *Balancer) tookOver(since time.Time) {
 	w := b.law.Load()
+	if w == nil || w.alone {
+		return
+	}
 	fresh := b.generation(w.gen)
+	proven := true
 	for _, s := range fresh {
 		if !s.settled {
 			return
 		}
+		proven = b.alive(s.link, since) && proven
+	}
+	now := time.Now()
+	if !proven {
+		b.at(now.Add(max(b.cfg.Overlap/16, time.Millisecond)), func(time.Time) {
+			if b.resizing() == w.gen {
+				b.tookOver(since)
+			}
+		})
+		return
 	}
 	w.alone = true
 	old := b.generation(w.gen - 1)
