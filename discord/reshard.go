@@ -102,7 +102,7 @@ func (c *Client) grow(ctx context.Context) {
 		return
 	}
 	for _, s := range c.Shards() {
-		if s.State != balancer.Ready || s.Awaited > 0 || s.ID.Count != count {
+		if s.ID.Count != count || s.State != balancer.Stopped && (s.State != balancer.Ready || s.Awaited > 0) {
 			return // not settled, or resizing
 		}
 	}

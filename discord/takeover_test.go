@@ -145,6 +145,35 @@ func TestGrows(t *testing.T) {
 	})
 }
 
+// TestGrowsWithoutAShard grows although Discord has turned one shard away for
+// good: with 4011 that is what it asks for.
+func TestGrowsWithoutAShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 70, MaxConcurrency: 16})
+		defer s.Close()
+		f := start(t, s, nil, &discord.ClientConfig{Balancer: balancer.Config{ChannelsPerShard: 50}})
+		time.Sleep(20 * time.Second)
+		s.Inject(discordtest.Fault{Kind: discordtest.CloseWith, Code: 4011, Times: 1}, discordtest.Target{Shard: &[2]int{1, 2}})
+		time.Sleep(20 * time.Second)
+		if sh := f.Shards(); len(sh) != 2 || sh[1].State != balancer.Stopped {
+			t.Fatalf("%+v, want two shards, the second of them stopped", sh)
+		}
+		for i := range 20 {
+			s.AddGuild("", (uint64(1)<<50+uint64(i)*2)<<22) // of shard 0
+		}
+		time.Sleep(3 * time.Minute)
+		if sh := f.Shards(); len(sh) != 3 {
+			t.Errorf("%d shards for 90 guilds, want 3", len(sh))
+		}
+		for _, sh := range f.Shards() {
+			if sh.State != balancer.Ready {
+				t.Errorf("%+v", sh)
+			}
+		}
+		f.stop()
+	})
+}
+
 // TestOtherCount starts with another number of shards than the stored sessions
 // have: they are resumed and then resharded, so that nothing is missed.
 func TestOtherCount(t *testing.T) {
