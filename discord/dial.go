@@ -141,7 +141,7 @@ func (t *Transport) resume(ctx context.Context, id balancer.ShardID, sh *shardSt
 	}
 	if err == nil {
 		sh.tries, sh.failed, sh.stored, sh.lived = 0, 0, nil, true
-		t.forgetStored(id)
+		t.sessionBegan(id, *rec)
 		t.resumed.Add(1)
 		c.ready(balancer.Up{Session: &balancer.Session{State: encodeState(*rec), Seq: rec.Seq}, Resumed: true, Partial: sh.guilds.partial()})
 		return c, nil
@@ -229,7 +229,9 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		return nil, ce
 	}
 	t.outcome(id, nil)
-	t.forgetStored(id)
+	fresh := c.session
+	fresh.Seq, fresh.LastEventAt = c.seq, time.Now().Add(-onTheWay)
+	t.sessionBegan(id, fresh)
 	up := balancer.Up{Session: &balancer.Session{State: encodeState(c.session)}, Partial: sh.guilds.partial(), Since: sh.since}
 	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
 	c.ready(up)

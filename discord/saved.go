@@ -96,13 +96,17 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 	return nil, gone
 }
 
-// forgetStored drops the stored session of a shard: it was resumed, or another
-// one has taken its place.
-func (t *Transport) forgetStored(id balancer.ShardID) {
+// sessionBegan notes that a shard has a session, which takes the place of what was
+// stored of it. Until the Balancer has heard of it, this is all that Save knows: a
+// stop may come in between.
+func (t *Transport) sessionBegan(id balancer.ShardID, rec Record) {
+	key := [2]int{id.Index, id.Count}
+	rec.WrittenAt = time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.stored, [2]int{id.Index, id.Count})
-	delete(t.gone, [2]int{id.Index, id.Count})
+	delete(t.stored, key)
+	delete(t.gone, key)
+	t.begun[id] = rec
 }
 
 // StoredCount returns the number of shards that the stored sessions are of,
@@ -134,14 +138,21 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 	}
 	now := time.Now()
 	var recs []Record
+	shards := b.Shards()
+	live := make(map[balancer.ShardID]balancer.Session)
+	for _, s := range shards {
+		if ses, err := b.Session(s.ID); err == nil && len(ses.State) > 0 {
+			live[s.ID] = ses
+		}
+	}
 	gen := 0
-	for _, s := range b.Shards() {
+	for _, s := range shards {
 		if len(recs) > 0 && s.ID.Gen != gen && len(recs) == recs[0].Count {
 			break // of a generation that has not taken over: to be started again
 		}
 		gen = s.ID.Gen
-		ses, err := b.Session(s.ID)
-		if err != nil || len(ses.State) == 0 {
+		ses, ok := live[s.ID]
+		if !ok {
 			continue
 		}
 		rec, err := decodeState(ses.State)
@@ -157,6 +168,13 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 		recs = append(recs, rec)
 	}
 	t.mu.Lock()
+	for id, r := range t.begun {
+		if _, ok := live[id]; ok {
+			delete(t.begun, id)
+		} else if len(shards) > 0 && id.Gen == shards[0].ID.Gen { // not of one that has not taken over
+			recs = append(recs, r)
+		}
+	}
 	if whole(recs) {
 		// All shards have sessions: what was stored of others is told or resumed.
 		t.stored, t.gone = nil, nil

@@ -134,8 +134,9 @@ type Transport struct {
 
 	mu      sync.Mutex // guards all below
 	shards  map[balancer.ShardID]*shardState
-	stored  map[[2]int]Record // of an earlier process, by shard and count
-	gone    map[[2]int]Record // those that were not fit to be resumed
+	stored  map[[2]int]Record           // of an earlier process, by shard and count
+	gone    map[[2]int]Record           // those that were not fit to be resumed
+	begun   map[balancer.ShardID]Record // sessions of which the Balancer has not heard yet
 	gateway GatewayInfo
 	dooms   map[int]doom // by shard count; 0: whatever the count
 
@@ -146,7 +147,7 @@ type Transport struct {
 // New returns a Transport for the bot with that token. It starts nothing and
 // copies cfg.
 func New(token TokenFunc, cfg *Config) *Transport {
-	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState)}
+	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState), begun: make(map[balancer.ShardID]Record)}
 	t.rest = rest{base: t.cfg.API, token: token, client: t.cfg.HTTPClient}
 	t.limiter = t.cfg.Identify
 	if t.limiter == nil {
