@@ -34,7 +34,7 @@ func TestInteropCommand(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name  string
-		start func(testing.TB, station) *guest
+		start func(*testing.T, station) *guest
 	}{
 		{"discordgo", startDiscordgo},
 		{"discord.js", startNode("discordjs.mjs")},
@@ -47,7 +47,7 @@ func TestInteropCommand(t *testing.T) {
 }
 
 // against runs a client against the command.
-func against(t *testing.T, command string, start func(testing.TB, station) *guest) {
+func against(t *testing.T, command string, start func(*testing.T, station) *guest) {
 	const guilds = 6
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	cmd := exec.CommandContext(t.Context(), command, "simulate", "discord",

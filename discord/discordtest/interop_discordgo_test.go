@@ -16,7 +16,7 @@ import (
 // startDiscordgo runs discordgo, one session for each shard. Its endpoints are
 // variables of the package, of which there is one set for all sessions: they
 // stay what they are, and a transport leads the requests elsewhere.
-func startDiscordgo(t testing.TB, at station) *guest {
+func startDiscordgo(t *testing.T, at station) *guest {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(at.authority)
 	secure := &tls.Config{RootCAs: pool}

@@ -13,7 +13,7 @@ import (
 
 // startProgram starts a client that is a program. It finds its station in the
 // environment variable INTEROP, as JSON, and quits when its standard input ends.
-func startProgram(t testing.TB, at station, cmd *exec.Cmd) *guest {
+func startProgram(t *testing.T, at station, cmd *exec.Cmd) *guest {
 	t.Helper()
 	config, err := json.Marshal(at)
 	if err != nil {
@@ -52,8 +52,8 @@ func startProgram(t testing.TB, at station, cmd *exec.Cmd) *guest {
 var interopDir = filepath.Join("testdata", "interop")
 
 // startNode returns a func that starts a script of testdata/interop.
-func startNode(script string) func(testing.TB, station) *guest {
-	return func(t testing.TB, at station) *guest {
+func startNode(script string) func(*testing.T, station) *guest {
+	return func(t *testing.T, at station) *guest {
 		node, err := exec.LookPath("node")
 		if err != nil {
 			absent(t, "Node.js is not installed")
@@ -70,8 +70,8 @@ func startNode(script string) func(testing.TB, station) *guest {
 // startPython starts a script with a Python that has discord.py: that of a
 // virtual environment beside the script, the first in the path, or the one that
 // Debian's packages are for.
-func startPython(script string) func(testing.TB, station) *guest {
-	return func(t testing.TB, at station) *guest {
+func startPython(script string) func(*testing.T, station) *guest {
+	return func(t *testing.T, at station) *guest {
 		for _, name := range []string{filepath.Join(interopDir, "venv", "bin", "python3"), "python3", "/usr/bin/python3"} {
 			python, err := exec.LookPath(name)
 			if err != nil || exec.CommandContext(t.Context(), python, "-c", "import discord").Run() != nil {
@@ -92,8 +92,8 @@ func startPython(script string) func(testing.TB, station) *guest {
 
 // startGo returns a func that builds a program of testdata/interop and starts
 // it. What their module needs has to be on this machine.
-func startGo(program string) func(testing.TB, station) *guest {
-	return func(t testing.TB, at station) *guest {
+func startGo(program string) func(*testing.T, station) *guest {
+	return func(t *testing.T, at station) *guest {
 		if runtime.GOOS != "linux" {
 			t.Skip("the authority that signs the certificate cannot be given to it here")
 		}

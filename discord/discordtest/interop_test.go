@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,14 +27,14 @@ func TestInterop(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, tt := range []struct {
 		name  string
-		start func(testing.TB, station) *guest
+		start func(*testing.T, station) *guest
 		visit visit
 	}{
 		// discordgo, oceanic.js and eris answer op 9 with an IDENTIFY at once. discord.js
 		// waits 5 s, and up to 1.5 s more at random, but from before it sent the last
 		// one. arikawa takes its time: it dials once in 5 s.
-		{"discordgo", startDiscordgo, visit{shards: 1, late: true, hasty: true}},
-		{"discordgo/2 shards", startDiscordgo, visit{shards: 2, concurrency: 2, late: true, hasty: true}},
+		{"discordgo", startDiscordgo, visit{shards: 1, late: true}},
+		{"discordgo/2 shards", startDiscordgo, visit{shards: 2, concurrency: 2, late: true}},
 		{"discord.js", startNode("discordjs.mjs"), visit{shards: 1, late: true}},
 		{"discord.js/2 shards", startNode("discordjs.mjs"), visit{shards: 2, tooEarly: 1}},
 		{"@discordjs/ws", startNode("ws.mjs"), visit{shards: 2, concurrency: 2, late: true}},
@@ -49,18 +47,7 @@ func TestInterop(t *testing.T) {
 		{"discord.py", startPython("discordpy.py"), visit{shards: 2}},
 	} {
 		wg.Go(func() { // not t.Parallel, which lets only some at a time wait for their clients
-			t.Run(tt.name, func(t *testing.T) {
-				if tt.visit.hasty {
-					first := &attempt{TB: t}
-					var over sync.WaitGroup
-					over.Go(func() { interop(first, tt.visit, tt.start) })
-					if over.Wait(); !first.failed.Load() {
-						return
-					}
-					t.Log("once more")
-				}
-				interop(t, tt.visit, tt.start)
-			})
+			t.Run(tt.name, func(t *testing.T) { interop(t, tt.visit, tt.start) })
 		})
 	}
 	wg.Wait()
@@ -72,30 +59,7 @@ type visit struct {
 	concurrency int  // max_concurrency; default 1
 	compress    bool // not as the client does by default
 	late        bool // op 9 comes when an IDENTIFY is due again: the client does not wait, or not long enough
-	hasty       bool // it may reconnect twice at the same time, as its source says, and trip over itself: it is tried again
 	tooEarly    int  // so many IDENTIFYs may be refused, of a client that waits without a margin
-}
-
-// attempt is a test that may fail and only says so.
-type attempt struct {
-	testing.TB
-	failed atomic.Bool
-}
-
-func (a *attempt) Error(args ...any) { a.Errorf("%s", fmt.Sprintln(args...)) }
-
-func (a *attempt) Errorf(format string, args ...any) {
-	a.Helper()
-	a.failed.Store(true)
-	a.Logf(format, args...)
-}
-
-func (a *attempt) Fatal(args ...any) { a.Fatalf("%s", fmt.Sprintln(args...)) }
-
-func (a *attempt) Fatalf(format string, args ...any) {
-	a.Helper()
-	a.Errorf(format, args...)
-	runtime.Goexit()
 }
 
 // station is where a client has to go, and as whom.
@@ -122,7 +86,7 @@ var token = base64.RawStdEncoding.EncodeToString([]byte(strconv.FormatInt(appID,
 //
 // and answers "!ping" with "pong".
 type guest struct {
-	t    testing.TB
+	t    *testing.T
 	seen func() []string
 	stop func() // ends it, and waits
 
@@ -221,7 +185,7 @@ func (c *chat) heard(g *guest) {
 }
 
 // interop is what a client has to go through.
-func interop(t testing.TB, v visit, start func(testing.TB, station) *guest) {
+func interop(t *testing.T, v visit, start func(*testing.T, station) *guest) {
 	const guilds = 6
 	s := discordtest.New(&discordtest.Config{Bots: []discordtest.Bot{{
 		Token: token, UserID: appID, GuildCount: guilds, RecommendedShards: v.shards, MaxConcurrency: v.concurrency,
@@ -323,7 +287,7 @@ func interop(t testing.TB, v visit, start func(testing.TB, station) *guest) {
 }
 
 // absent skips the test, or fails it if nothing may be missing.
-func absent(t testing.TB, what string) {
+func absent(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CHATSHARD_INTEROP_REQUIRED") != "" {
 		t.Fatal(what)
