@@ -140,6 +140,9 @@ func TestKilledWebhookMissesNothing(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer webhookClient.CloseIdleConnections()
+	if err := all.store.Save(t.Context(), webhookConsumer+"hook", Cursor{"e1", 0}); err != nil { // it would begin with what is said once it runs
+		t.Fatal(err)
+	}
 	stop := h.speak(t, 100*time.Microsecond)
 	defer stop()
 	count := func() int {
