@@ -121,18 +121,39 @@ func (l *link) read(k *keeper) (err error, moved bool) {
 	}
 }
 
-// deliver takes one read through the gates into the queue, then waits for room.
-// last says that the connection has ended. It reports whether the queue has
-// taken the block that was read into, if any,
-// and whether another goroutine reads on.
+// deliver hands one read to the Handler or takes it through the gates into the
+// queue, and then waits for room. last says that the connection has ended. It
+// reports whether the queue has taken the block that was read into, if any, and
+// whether another goroutine reads on.
+//
+// Its frame is small: each reader has a stack of its own, and a quiet one's is
+// not in the processor's cache either.
 func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool) (taken, moved bool, err error) {
-	special := l.special.Load()
 	law := l.b.law.Load()
-	plain := !special && law == nil
-	var dup [len(block{}.ev)]bool
-	if plain {
-		l.repeats(es, &dup, now)
+	if l.special.Load() || law != nil {
+		taken, err = l.admit(es, b, now, law, 0, false, false)
+		return taken, false, err
 	}
+	known := l.repeats(es, now)
+	counted := l.count(es)
+	if known == 0 && !last && (counted || unnumbered(es)) { // what ended the connection is its own reader's to tell
+		nano := now.UnixNano()
+		for i := range es {
+			e := &es[i]
+			e.Shard, e.link, e.at = l.id, l, nano
+		}
+		if done, moved := l.direct(k, es, nano); done || moved {
+			return false, moved, nil
+		}
+	}
+	taken, err = l.admit(es, b, now, nil, known, counted, true)
+	return taken, false, err
+}
+
+// admit is deliver but for what goes straight to the Handler. known are the
+// events that came before, a bit for each; counted says that the numbers of all
+// are noted, and plain that there are neither gates nor a law.
+func (l *link) admit(es []Event, b *block, now time.Time, law *law, known uint64, counted, plain bool) (taken bool, err error) {
 	var others []*queue // queues that gated events went to
 	nano := now.UnixNano()
 	w := 0
@@ -143,7 +164,6 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 			w, flushed = 0, true
 		}
 	}
-	counted := plain && l.count(es)
 	for i := range es {
 		e := &es[i]
 		e.Shard, e.link, e.at = l.id, l, nano
@@ -164,7 +184,7 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 			l.control(c, now)
 			continue
 		}
-		if dup[i] {
+		if known&(1<<i) != 0 {
 			l.handled(e.Seq)
 			continue
 		}
@@ -197,12 +217,6 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 		}
 		w++
 	}
-	done := false
-	if plain && !last && !flushed && w > 0 { // what ended the connection is its own reader's to tell
-		if done, moved = l.direct(k, es[:w], nano); done || moved {
-			return false, moved, nil
-		}
-	}
 	if b != nil && !flushed && w >= len(b.ev)/2 {
 		clear(es[w:])
 		b.n, taken = w, true
@@ -210,7 +224,18 @@ func (l *link) deliver(k *keeper, es []Event, b *block, now time.Time, last bool
 	} else {
 		flush()
 	}
-	return taken, false, l.wait(others)
+	return taken, l.wait(others)
+}
+
+// unnumbered reports whether all events of a read are messages of a service that
+// numbers none.
+func unnumbered(es []Event) bool {
+	for i := range es {
+		if es[i].Seq != 0 || isControl(es[i].Data) {
+			return false
+		}
+	}
+	return true
 }
 
 // count notes the numbers of a read at once if it has nothing but events of

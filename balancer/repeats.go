@@ -2,18 +2,22 @@ package balancer
 
 import "time"
 
-// repeats marks the events of a read whose ID came before on this connection,
-// or on the one before it.
-func (l *link) repeats(es []Event, dup *[len(block{}.ev)]bool, now time.Time) {
+// repeats returns which events of a read have an ID that came before on this
+// connection, or on the one before it: a bit for each, of which there are as many
+// as a block has events.
+func (l *link) repeats(es []Event, now time.Time) (known uint64) {
 	elder := l.elderAt(now)
 	l.seenMu.Lock()
 	defer l.seenMu.Unlock()
 	for i := range es {
 		if id := es[i].ID; id != "" {
 			h := hashID(id)
-			dup[i] = l.seen.again(h, now) || elder != nil && elder.saw(h)
+			if l.seen.again(h, now) || elder != nil && elder.saw(h) {
+				known |= 1 << i
+			}
 		}
 	}
+	return known
 }
 
 // repeated is repeats for one event. For an event of a handover it is called
