@@ -20,9 +20,13 @@ type Emote struct {
 func emotes(list, text string) iter.Seq[Emote] {
 	return func(yield func(Emote) bool) {
 		at := cursor{text: text}
-		for item := range listOf(list, "/") {
+		for rest := list; rest != ""; { // not by listOf: iterators within iterators allocate
+			var item string
+			item, rest, _ = strings.Cut(rest, "/")
 			id, spans, _ := strings.Cut(item, ":")
-			for span := range listOf(spans, ",") {
+			for spans != "" {
+				var span string
+				span, spans, _ = strings.Cut(spans, ",")
 				from, to, _ := strings.Cut(span, "-")
 				first, ok1 := number(from)
 				last, ok2 := number(to)

@@ -49,15 +49,23 @@ func FuzzTokenize(f *testing.F) {
 		for name, value := range m.Tags() {
 			last[name] = value
 		}
+		var ix TagIndex
+		indexed := ix.Of(m)
 		for name, value := range last {
 			if got, ok := m.Tag(name); got != value || !ok {
 				t.Fatalf("%q: Tag(%q) = %q, %v, want %q", line, name, got, ok, value)
+			}
+			if got, ok := indexed.Tag(name); got != value || !ok {
+				t.Fatalf("%q: with an index Tag(%q) = %q, %v, want %q", line, name, got, ok, value)
 			}
 		}
 		for _, name := range []string{"id", "msgid", "i", "vip"} {
 			want, wantOK := slowTag(m.Raw(), name)
 			if got, ok := m.Tag(name); got != want || ok != wantOK {
 				t.Fatalf("%q: Tag(%q) = %q, %v, want %q, %v", line, name, got, ok, want, wantOK)
+			}
+			if got, ok := indexed.Tag(name); got != want || ok != wantOK {
+				t.Fatalf("%q: with an index Tag(%q) = %q, %v, want %q, %v", line, name, got, ok, want, wantOK)
 			}
 		}
 		if m.Clone().Fingerprint() != m.Fingerprint() {

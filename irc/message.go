@@ -37,7 +37,8 @@ type Message struct {
 	lastStart, lastEnd uint16 // the last parameter
 	params             uint16
 
-	chunk *chunk // whose memory the line stands in; nil: its own
+	chunk *chunk    // whose memory the line stands in; nil: its own
+	index *TagIndex // of its tags; nil: none
 }
 
 // Parse splits line, which should not have its CR LF any more; what there is of

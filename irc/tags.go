@@ -23,6 +23,9 @@ func (m *Message) rawTag(name string) (value string, ok bool) {
 	if end == 0 || name == "" {
 		return "", false
 	}
+	if m.index != nil {
+		return m.index.find(name)
+	}
 	i := findTag(m.raw, end, name)
 	if i < 0 {
 		return "", false

@@ -10,6 +10,18 @@ import (
 
 func TestTag(t *testing.T) {
 	m := mustParse(t, `@a=1;b;c=;+d=x;v/e=\:\s\\\r\n\q\;a=2;f=\ PING`)
+	testTag(t, m)
+	var ix TagIndex
+	for range 2 {
+		testTag(t, ix.Of(m))
+		if got, ok := ix.Of(mustParse(t, "PING")).Tag("a"); ok {
+			t.Errorf("a message without tags has that of the one before: %q", got)
+		}
+	}
+}
+
+func testTag(t *testing.T, m *Message) {
+	t.Helper()
 	for name, want := range map[string]string{
 		"a": "2", "b": "", "c": "", "+d": "x", "v/e": "; \\\r\nq", "f": "",
 	} {
@@ -44,6 +56,7 @@ func slowTag(line, name string) (value string, ok bool) {
 // around them.
 func TestTagIsFound(t *testing.T) {
 	names := []string{"id", "i", "idx", "msgid", "room-id", "tmi-sent-ts", ":id", "d", "vip"}
+	var ix TagIndex
 	rapid.Check(t, func(t *rapid.T) {
 		tag := rapid.Custom(func(t *rapid.T) string {
 			s := rapid.SampledFrom(names).Draw(t, "name")
@@ -52,7 +65,7 @@ func TestTagIsFound(t *testing.T) {
 			}
 			return s
 		})
-		line := "@" + strings.Join(rapid.SliceOfN(tag, 1, 30).Draw(t, "tags"), ";") + " X" +
+		line := "@" + strings.Join(rapid.SliceOfN(tag, 1, rapid.SampledFrom([]int{30, 2 * indexMax}).Draw(t, "most")).Draw(t, "tags"), ";") + " X" +
 			rapid.StringMatching(`( [a-z;=]{0,40})?`).Draw(t, "rest")
 		m, err := Parse(line)
 		if err != nil {
@@ -62,6 +75,9 @@ func TestTagIsFound(t *testing.T) {
 			want, wantOK := slowTag(line, name)
 			if got, ok := m.Tag(name); got != want || ok != wantOK {
 				t.Fatalf("%q: Tag(%q) = %q, %v, want %q, %v", line, name, got, ok, want, wantOK)
+			}
+			if got, ok := ix.Of(m).Tag(name); got != want || ok != wantOK {
+				t.Fatalf("%q: with an index Tag(%q) = %q, %v, want %q, %v", line, name, got, ok, want, wantOK)
 			}
 		}
 	})

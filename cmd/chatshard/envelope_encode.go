@@ -41,9 +41,11 @@ type encoder struct {
 	emotes   []irc.Emote    // reused
 	params   []string       // reused
 	dispatch dispatchFields // reused
+	tags     irc.TagIndex   // reused
 
-	id   string // that the service gave what was written last; "" for none
-	bare bool   // what was received is left out: the log does not take it
+	id   string    // that the service gave what was written last; "" for none
+	at   time.Time // when that was
+	bare bool      // what was received is left out: the log does not take it
 }
 
 // append appends the envelope of ev to dst, without a line break. It allocates
@@ -60,6 +62,8 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 	id, sent := ev.ID, time.Time{}
 	switch {
 	case m != nil:
+		m = e.tags.Of(m)
+		defer e.tags.Reset()
 		sent = m.Sent()
 		if id == "" {
 			id = m.EventID()
@@ -74,7 +78,7 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 	if !utf8.ValidString(id) {
 		id = "" // two of these could look the same
 	}
-	e.id = id
+	e.id, e.at = id, e.now()
 	dst = append(dst, `{"v":1,`...)
 	if cursor {
 		dst = append(dst, `"cursor":{"epoch":"`...)
@@ -94,7 +98,7 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 		dst = append(dst, '"')
 	}
 	dst = appendTime(dst, `,"time":`, sent)
-	dst = appendTime(dst, `,"received":`, e.now())
+	dst = appendTime(dst, `,"received":`, e.at)
 	dst = appendField(dst, `,"platform":`, e.platform)
 	dst = appendField(dst, `,"network":`, e.network)
 	dst = append(dst, `,"account":`...)

@@ -61,8 +61,11 @@ func (e *encoder) appendRaw(dst []byte, raw string) []byte {
 	if e.bare {
 		return appendNumber(dst, `,"raw_omitted":`, len(raw))
 	}
-	dst = appendField(dst, `,"raw":`, raw)
-	if !utf8.ValidString(raw) {
+	if raw == "" {
+		return dst
+	}
+	dst, valid := appendText(append(dst, `,"raw":`...), raw)
+	if !valid {
 		dst = append(dst, `,"raw_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, []byte(raw))
 		dst = append(dst, '"')
@@ -74,21 +77,26 @@ func (e *encoder) appendRaw(dst []byte, raw string) []byte {
 // UTF-8 become U+FFFD; U+2028 and U+2029 are escaped, for readers that take
 // them for ends of a line.
 func appendString(dst []byte, s string) []byte {
+	dst, _ = appendText(dst, s)
+	return dst
+}
+
+// appendText is appendString; it also reports whether s is UTF-8.
+func appendText(dst []byte, s string) (out []byte, valid bool) {
 	const hexDigits = "0123456789abcdef"
-	dst = append(dst, '"')
+	dst, valid = append(dst, '"'), true
 	plain := 0 // s[plain:i] needs no escape and is not appended yet
 	for i := 0; i < len(s); {
-		for i+8 <= len(s) && plainBytes(s[i:]) {
-			i += 8
+		if len(s)-i >= 8 {
+			i += plainPrefix(s[i:])
+		}
+		for i < len(s) && isPlain[s[i]] {
+			i++
 		}
 		if i == len(s) {
 			break
 		}
 		if c := s[i]; c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
-			}
 			dst = append(dst, s[plain:i]...)
 			switch c {
 			case '"', '\\':
@@ -110,7 +118,7 @@ func appendString(dst []byte, s string) []byte {
 		if r == utf8.RuneError && n == 1 {
 			dst = append(dst, s[plain:i]...)
 			dst = append(dst, "\ufffd"...)
-			plain = i + n
+			plain, valid = i+n, false
 		} else if r == '\u2028' || r == '\u2029' {
 			dst = append(dst, s[plain:i]...)
 			dst = append(dst, '\\', 'u', '2', '0', '2', hexDigits[r&15])
@@ -119,17 +127,31 @@ func appendString(dst []byte, s string) []byte {
 		i += n
 	}
 	dst = append(dst, s[plain:]...)
-	return append(dst, '"')
+	return append(dst, '"'), valid
 }
 
-// plainBytes reports whether none of the first 8 bytes of s needs an escape or
-// is part of a rune of several bytes. It may say no where one is.
-func plainBytes(s string) bool {
+// isPlain says which bytes are characters that need no escape.
+var isPlain = func() (is [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
+
+// plainPrefix returns how many bytes s begins with, in eights, none of which
+// needs an escape or is part of a rune of several bytes. They may be more.
+func plainPrefix(s string) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	_ = s[7]
-	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-	control := w - ' '*ones // borrows where a byte is less
-	quote, slash := w^'"'*ones, w^'\\'*ones
-	return (w|control|(quote-ones)&^quote|(slash-ones)&^slash)&tops == 0
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		b := s[i : i+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		control := w - ' '*ones // borrows where a byte is less
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		if (w|control|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
+			break
+		}
+	}
+	return i
 }

@@ -30,7 +30,8 @@ type sink interface {
 // that has them to its readers.
 type pipeline struct {
 	engine   *relay.Engine // nil: no history
-	log      relay.Log
+	log      relay.Log     // nil: no history
+	none     *relay.NoLog  // what stands there then
 	hub      *relay.Hub
 	server   *relay.Server
 	hooks    []*hook
@@ -64,7 +65,7 @@ type pipeline struct {
 type encodeState struct {
 	encoder
 	ids  cursor
-	room []byte // for bodies, which are not changed once they are there
+	room []byte // for bodies, which are not changed once they are there; without a log for one at a time
 }
 
 const (
@@ -78,8 +79,11 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 	p.ctx, p.kill = context.WithCancel(context.WithoutCancel(ctx))
 	cfg := c.server()
 	cfg.Logger, cfg.Registry = log, p.registry
+	var hub relay.HubConfig
+	healthy := func() error { return p.log.Healthy() }
 	if c.Log.Dir == noLog {
-		p.log = relay.NewMemoryLog(nil)
+		p.none = relay.NewNoLog()
+		hub.Epoch, healthy = p.none.Epoch(), p.none.Healthy
 	} else {
 		engine, err := relay.StartEngine(ctx, &relay.EngineConfig{
 			Dir: c.Log.Dir, MaxStore: int64(c.Log.MaxBytes) + int64(c.Log.MaxBytes)/2, URL: c.NATS.URL,
@@ -110,7 +114,6 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 		}
 	}
 	var err error
-	var hub relay.HubConfig
 	if p.marks != nil {
 		hub.Since = p.marks.since
 	}
@@ -121,7 +124,7 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 		p.abandon(ctx)
 		return nil, err
 	}
-	cfg.Ready = map[string]func() error{"log": p.log.Healthy}
+	cfg.Ready = map[string]func() error{"log": healthy}
 	if p.server, err = relay.NewServer(p.hub, cfg); err != nil {
 		p.abandon(ctx)
 		return nil, err
@@ -138,6 +141,40 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 			p.write(enc, balancer.Event{Shard: e.Shard, Key: e.Key, Data: balancer.Gap{From: from, To: enc.now(), Err: errRestarted}}, nil)
 		}
 	}
+	if p.none != nil {
+		p.pass(enc, e, acked)
+	} else {
+		p.keep(enc, e, acked)
+	}
+	if p.stdout != nil {
+		p.stdout.write(p.shown(enc), e, nil)
+	}
+}
+
+// pass hands an event to the readers, where there is no log. It allocates
+// nothing.
+func (p *pipeline) pass(enc *encoder, e balancer.Event, acked func()) {
+	s := p.encodeState(enc, false)
+	defer p.encodeStates.Put(s)
+	if cap(s.room) > encodingRoom {
+		s.room = nil
+	}
+	s.room = s.appendBody(s.room[:0], e)
+	entry := relay.Entry{ID: s.id, Subject: relay.Subject{Platform: s.platform, Network: s.network}, Body: s.room, Time: s.at}
+	err := p.none.Append(&entry, func(seq uint64) error { return p.hub.Append(seq, entry.Body) })
+	if err != nil {
+		if p.ctx.Err() == nil {
+			p.zlog.Warn().Err(err).Msg("an event cannot be handed out")
+		}
+		return
+	}
+	if acked != nil {
+		acked()
+	}
+}
+
+// keep hands an event to the log.
+func (p *pipeline) keep(enc *encoder, e balancer.Event, acked func()) {
 	var conn lostConn
 	if acked != nil {
 		conn = p.lost.conn(enc, &e)
@@ -151,9 +188,6 @@ func (p *pipeline) write(enc *encoder, e balancer.Event, acked func()) {
 	}
 	if err != nil && p.ctx.Err() == nil {
 		p.zlog.Warn().Err(err).Msg("an event is lost to the log")
-	}
-	if p.stdout != nil {
-		p.stdout.write(p.shown(enc), e, nil)
 	}
 }
 
@@ -184,19 +218,26 @@ func (p *pipeline) append(entry *relay.Entry, conn lostConn, acked func()) error
 	return err
 }
 
-// entry encodes an event.
-func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry {
+// encodeState returns what encodes the next event of an account, which the
+// caller gives back.
+func (p *pipeline) encodeState(enc *encoder, bare bool) *encodeState {
 	s, ok := p.encodeStates.Get().(*encodeState)
 	if !ok {
 		s = new(encodeState)
 	}
-	defer p.encodeStates.Put(s)
 	s.platform, s.network, s.account, s.now, s.bare = enc.platform, enc.network, enc.account, enc.now, bare
 	s.ids = cursor{p.ids.epoch, p.seq.Add(1)}
 	s.cursor = &s.ids
+	return s
+}
+
+// entry encodes an event for a log, which keeps it.
+func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry {
+	s := p.encodeState(enc, bare)
+	defer p.encodeStates.Put(s)
 	body := s.body(e)
 	return &relay.Entry{ // outlives the event, whose memory is used again
-		ID: strings.Clone(s.id), Body: body, Time: enc.now(),
+		ID: strings.Clone(s.id), Body: body, Time: s.at,
 		Subject: relay.Subject{
 			Platform: enc.platform, Network: enc.network, Account: enc.account,
 			Channel: strings.Clone(channelOf(e)), Kind: bodyKind(body),
@@ -422,6 +463,9 @@ func (p *pipeline) close(ctx context.Context) error {
 	var errs []error
 	if p.log != nil {
 		errs = append(errs, p.log.Close(ctx))
+	}
+	if p.none != nil {
+		errs = append(errs, p.none.Close(ctx))
 	}
 	p.kill()
 	p.serving.Wait()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -199,5 +200,38 @@ func TestPipelineKnowsItsEntriesAfterARestart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// Without a log an event passes through memory that is used again.
+func TestPassAllocatesNothing(t *testing.T) {
+	c := new(relayConfig)
+	c.defaults()
+	c.Log.Dir = noLog
+	p, err := newPipeline(t.Context(), c, newCursor(), nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.abandon(t.Context())
+	enc := &encoder{platform: "twitch", account: "anonymous", cursor: newCursor(), now: now}
+	m, err := irc.Parse("@id=b34ccfc7;room-id=22484632;user-id=5;display-name=Ann :ann!ann@ann.tmi.twitch.tv PRIVMSG #forsen :hi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acked := 0
+	ack := func() { acked++ }
+	e := balancer.Event{Key: "forsen", Data: m}
+	least := 100.0
+	for range 1000 { // the race detector has pools forget some of what they are given
+		least = min(least, testing.AllocsPerRun(1, func() {
+			e.ID = strconv.Itoa(1000 + acked) // one allocation
+			p.write(enc, e, ack)
+		}))
+	}
+	if least > 1 {
+		t.Errorf("%v allocations an event, want 1", least)
+	}
+	if at := p.hub.Cursor(); at.Seq != uint64(acked) || acked != 2000 || at.Epoch != p.none.Epoch() {
+		t.Errorf("%v after %d events", at, acked)
 	}
 }

@@ -20,8 +20,8 @@
 // of ids, which costs more than half of its rate. An engine whose disk is full or
 // read-only answers nothing: after three seconds it is taken for sick, and
 // restarted in place when a write works again. Entries wait in a bounded buffer
-// meanwhile; what does not fit becomes a gap at its place. [MemoryLog] keeps no
-// history.
+// meanwhile; what does not fit becomes a gap at its place. [NoLog] stands
+// where there shall be no history.
 //
 // # Between two processes
 //
