@@ -27,8 +27,9 @@ type ClientConfig struct {
 	// ReshardAt is how full shards may be, as a share of ChannelsPerShard,
 	// before more are started; default 0.8; negative: never by itself.
 	ReshardAt float64
-	// SaveEvery is how often sessions are stored; default 2 s. What was
-	// acknowledged since comes again after a crash; a stop saves at its end.
+	// SaveEvery is how often sessions are stored, beside a tenth of a second
+	// after one has begun; default 2 s. What was acknowledged since comes again
+	// after a crash; a stop saves at its end.
 	SaveEvery time.Duration
 }
 
@@ -177,15 +178,27 @@ func (c *Client) auto(ctx context.Context, info GatewayInfo) (int, error) {
 	return ShardCount(r.Guilds, c.per, c.most, r.Multiple)
 }
 
-// saving stores the sessions every few seconds.
+// saveSoon is how long after a session began it is stored: others begin with it.
+const saveSoon = 100 * time.Millisecond
+
+// saving stores the sessions every few seconds, and soon after one has begun: a
+// process that crashes as it starts, again and again, shall not identify each time.
 func (c *Client) saving(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.SaveEvery)
 	defer tick.Stop()
 	failing := false
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.t.fresh:
+			if soon == nil {
+				soon = time.After(saveSoon)
+			}
+			continue
+		case <-soon:
+			soon = nil
 		case <-tick.C:
 		}
 		err := c.t.Save(ctx, c.b)

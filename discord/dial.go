@@ -232,6 +232,10 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	fresh := c.session
 	fresh.Seq, fresh.LastEventAt = c.seq, time.Now().Add(-onTheWay)
 	t.sessionBegan(id, fresh)
+	select {
+	case t.fresh <- struct{}{}:
+	default:
+	}
 	up := balancer.Up{Session: &balancer.Session{State: encodeState(c.session)}, Partial: sh.guilds.partial(), Since: sh.since}
 	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
 	c.ready(up)

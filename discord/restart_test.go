@@ -190,3 +190,53 @@ func TestRestartBeforeReady(t *testing.T) {
 		f.stop()
 	})
 }
+
+// TestCrashesAtStart: a process that crashes soon after it starts, again and
+// again, identifies once, and what was said meanwhile is not lost.
+func TestCrashesAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := discordtest.New(&discordtest.Config{ReplayMax: 2000, Bots: []discordtest.Bot{{GuildCount: 20, MaxConcurrency: 16}}})
+		defer s.Close()
+		store := discord.MemoryStore()
+		var mu sync.Mutex
+		got := map[string]int{}
+		run := func() (f *fleet, crash func()) {
+			stop := new(atomic.Bool)
+			cfg := &discord.ClientConfig{Shards: 2, ReshardAt: -1, Transport: discord.Config{Store: frozen{store, stop}}}
+			f = start(t, s, nil, cfg, func(e balancer.Event) {
+				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
+					mu.Lock()
+					got[e.ID]++
+					mu.Unlock()
+				}
+			})
+			return f, func() { stop.Store(true); f.stop() }
+		}
+		var want []discordtest.ID
+		rnd := rand.New(rand.NewPCG(3, 4))
+		_, crash := run()
+		time.Sleep(500 * time.Millisecond)
+		for range 30 {
+			for range 5 {
+				g := s.Guilds("")[rnd.IntN(20)]
+				want = append(want, s.Publish("", g, discordtest.Message(discordtest.Channel(g, 0), "user", "hello")))
+				time.Sleep(time.Duration(rnd.IntN(300)) * time.Millisecond)
+			}
+			crash()
+			_, crash = run()
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		mu.Lock()
+		for _, id := range want {
+			if got[id.String()] == 0 {
+				t.Errorf("message %v is lost", id)
+			}
+		}
+		mu.Unlock()
+		if b := s.Stats().Bots[0]; b.Identifies != 2 {
+			t.Errorf("%d identifies, want 2", b.Identifies)
+		}
+		crash()
+	})
+}

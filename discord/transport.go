@@ -129,6 +129,7 @@ type Transport struct {
 	identified, resumed atomic.Int64
 
 	asking   chan struct{} // holds a token while one asks /gateway/bot; others wait for it
+	fresh    chan struct{} // has one when a session began by IDENTIFY: it is worth to be stored at once
 	starting sync.Mutex    // held by the one that reads what is stored; others wait for it
 	started  bool
 
@@ -147,7 +148,7 @@ type Transport struct {
 // New returns a Transport for the bot with that token. It starts nothing and
 // copies cfg.
 func New(token TokenFunc, cfg *Config) *Transport {
-	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState), begun: make(map[balancer.ShardID]Record)}
+	t := &Transport{token: token, cfg: cfg.withDefaults(), asking: make(chan struct{}, 1), fresh: make(chan struct{}, 1), shards: make(map[balancer.ShardID]*shardState), begun: make(map[balancer.ShardID]Record)}
 	t.rest = rest{base: t.cfg.API, token: token, client: t.cfg.HTTPClient}
 	t.limiter = t.cfg.Identify
 	if t.limiter == nil {
