@@ -189,11 +189,12 @@ func newBenchRowsCommand(rows []benchRow, cmd *cobra.Command) *cobra.Command {
 			}
 		}
 		begin := time.Now()
-		if err := b.run(cmd.Context(), rows, only, rounds, progressTo(cmd.ErrOrStderr())); err != nil {
-			return err
+		failed := b.run(cmd.Context(), rows, only, rounds, progressTo(cmd.ErrOrStderr()))
+		if failed != nil && len(b.figures) == 0 {
+			return failed
 		}
 		r := benchReport{
-			OK: true, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),
+			OK: failed == nil, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),
 			Seconds: time.Since(begin).Seconds(), Figures: b.figures,
 		}
 		missed := 0
@@ -209,6 +210,9 @@ func newBenchRowsCommand(rows []benchRow, cmd *cobra.Command) *cobra.Command {
 			}
 		} else if err := r.print(cmd.OutOrStdout()); err != nil {
 			return err
+		}
+		if failed != nil {
+			return fmt.Errorf("%w; what was measured before that is printed", failed)
 		}
 		if strict && missed > 0 {
 			return fmt.Errorf("bench: %d of %d limits missed", missed, len(r.Figures))
@@ -228,6 +232,11 @@ func benchRowNames(rows []benchRow) []string {
 
 func (b *bench) run(ctx context.Context, rows []benchRow, only []string, rounds int, progress func(string)) error {
 	defer progress("")
+	defer func() {
+		for _, f := range b.figures {
+			f.settle()
+		}
+	}()
 	for _, row := range rows {
 		if len(only) > 0 && !slices.Contains(only, row.name) {
 			continue
@@ -242,9 +251,6 @@ func (b *bench) run(ctx context.Context, rows []benchRow, only []string, rounds 
 				return err
 			}
 		}
-	}
-	for _, f := range b.figures {
-		f.settle()
 	}
 	return nil
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestBenchPrintsFiguresBesideTheirLimits(t *testing.T) {
@@ -35,6 +39,31 @@ func TestBenchRefusesUnknownRows(t *testing.T) {
 	code, _, stderr := chatshard(t, "bench", "--only", "tokeniser")
 	if code != exitUsage || !strings.Contains(stderr, `"tokeniser"`) {
 		t.Errorf("exit %d, stderr %q, want exit 2 and the name", code, stderr)
+	}
+}
+
+// A row that fails does not take with it what was measured before.
+func TestBenchPrintsWhatItHas(t *testing.T) {
+	if !benchSupported {
+		t.Skip("measures on Linux only")
+	}
+	broken := errors.New("no more files")
+	cmd := newBenchRowsCommand([]benchRow{
+		{"first", 1, func(b *bench, _ context.Context, row string, _ int) error {
+			b.figure(row, "lines", "", "", 0).add(42)
+			return nil
+		}},
+		{"second", 1, func(*bench, context.Context, string, int) error { return broken }},
+	}, &cobra.Command{Use: "bench", SilenceUsage: true, SilenceErrors: true})
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"-o", "json"})
+	if err := cmd.ExecuteContext(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	var r benchReport
+	if err := json.Unmarshal([]byte(out.String()), &r); err != nil || r.OK || len(r.Figures) != 1 || r.Figures[0].Ours != 42 {
+		t.Errorf("printed %s, %v", out.String(), err)
 	}
 }
 
