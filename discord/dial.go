@@ -216,7 +216,9 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	t.identified.Add(1)
 	pass()
 	if err == nil {
-		err = c.await(ctx, login{phase: awaitReady})
+		lasting, end := outlasting(ctx, paidFor)
+		err = c.await(lasting, login{phase: awaitReady})
+		end()
 	}
 	if err != nil {
 		c.hangUp()
@@ -240,6 +242,23 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	sh.lived, sh.since, sh.tries, sh.failed = true, time.Time{}, 0, 0
 	c.ready(up)
 	return c, nil
+}
+
+// paidFor is how long a stop waits for the session of an IDENTIFY that has been
+// sent: the next process resumes it.
+const paidFor = 5 * time.Second
+
+// outlasting returns a context that ends some time after ctx was cancelled, or
+// with its deadline.
+func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			d = 0
+		}
+		time.AfterFunc(d, cancel)
+	})
+	return out, func() { stop(); cancel() }
 }
 
 // almost is how long before an IDENTIFY is due its connection is made.

@@ -240,3 +240,44 @@ func TestCrashesAtStart(t *testing.T) {
 		crash()
 	})
 }
+
+// TestStopWhileItIdentifies stops a bot between IDENTIFY and READY: the session is
+// paid for, and the next process has it.
+func TestStopWhileItIdentifies(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		ready      time.Duration
+		identifies int64
+		within     time.Duration
+	}{{"soon", 2 * time.Second, 1, 3 * time.Second}, {"never", 0, 2, 6 * time.Second}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(discordtest.Bot{GuildCount: 5})
+				defer s.Close()
+				slow := discordtest.Fault{Kind: discordtest.Delay, For: c.ready, At: discordtest.AtIdentify, Times: 1}
+				if c.ready == 0 {
+					slow.Kind = discordtest.Mute
+				}
+				s.Inject(slow, anybody)
+				cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
+				f := start(t, s, nil, cfg)
+				time.Sleep(time.Second)
+				if b := s.Stats().Bots[0]; b.Identifies != 1 {
+					t.Fatalf("%d identifies before the stop, want 1", b.Identifies)
+				}
+				asked := time.Now()
+				f.stop()
+				if d := time.Since(asked); d > c.within {
+					t.Errorf("the stop took %v", d)
+				}
+				s.Heal()
+				f = start(t, s, nil, cfg)
+				time.Sleep(20 * time.Second)
+				if b := s.Stats().Bots[0]; b.Identifies != c.identifies || f.Shards()[0].State != balancer.Ready {
+					t.Errorf("%+v, want %d identifies", b, c.identifies)
+				}
+				f.stop()
+			})
+		})
+	}
+}
