@@ -45,3 +45,21 @@ func ExampleEncoder_Split() {
 	// "PRIVMSG #go :and a longer\r\n"
 	// "PRIVMSG #go :one\r\n"
 }
+
+func ExampleTagIndex() {
+	m, err := irc.Parse("@id=1;color=#FF0000;display-name=Ann :ann!ann@ann PRIVMSG #forsen :hi")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var tags irc.TagIndex // to be used again for the next message
+	indexed := tags.Of(m)
+	for _, name := range []string{"display-name", "color", "badges"} {
+		value, ok := indexed.Tag(name)
+		fmt.Printf("%s %q %v\n", name, value, ok)
+	}
+	// Output:
+	// display-name "Ann" true
+	// color "#FF0000" true
+	// badges "" false
+}
