@@ -343,9 +343,17 @@ func (b *bench) blast(ctx context.Context, row string, round int) error {
 	}
 	b.figure(row, "CPU per message", "µs", "ratio", limit).add(ours.CPU/n*micro, bare.CPU/n*micro)
 	b.figure(row, "allocations per message", "", "value", 0.05).add(roundTo(ours.Allocs, 3))
-	b.figure(row, "peak memory", "MiB", "value", 16).add(ours.Peak/mib, bare.Peak/mib)
+	b.figure(row, peakFigure, "MiB", "value", 16-botMemory).add(ours.Peak/mib, bare.Peak/mib)
 	return nil
 }
+
+// What is measured is what a client takes beyond the memory of a program that has
+// just started: this one has all commands in it, and 20 MiB before it does
+// anything. A bot alone begins with botMemory, and the limits are for all of it.
+const (
+	peakFigure = "peak memory beyond the start's"
+	botMemory  = 8.5 // MiB
+)
 
 func (b *bench) live(ctx context.Context, row string, round int) error {
 	task := benchTask{Row: "live", TLS: row == "live-tls", Conns: 1000, Rate: 20_000, Warm: 20_000, Messages: 100_000}

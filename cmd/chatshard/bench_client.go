@@ -24,6 +24,7 @@ type benchMeter struct {
 	alone      benchCounts // of a handler that is called by one goroutine at a time
 	many       benchAtomics
 	begin, end benchUsage
+	atStart    float64 // bytes resident
 }
 
 type benchCounts struct{ messages, text, rest int }
@@ -44,7 +45,7 @@ func usedUp() benchUsage {
 }
 
 func newBenchMeter(task *benchTask) *benchMeter {
-	return &benchMeter{task: task, failed: make(chan error, 1), done: make(chan struct{})}
+	return &benchMeter{task: task, failed: make(chan error, 1), done: make(chan struct{}), atStart: residentMemory()}
 }
 
 func (m *benchMeter) fail(err error) {
@@ -109,7 +110,7 @@ func (m *benchMeter) result() *benchGot {
 		CPU:      (m.end.cpu - m.begin.cpu).Seconds(),
 		Wall:     m.end.wall.Sub(m.begin.wall).Seconds(),
 		Allocs:   float64(m.end.allocs-m.begin.allocs) / n,
-		Peak:     peakMemory(),
+		Peak:     peakMemory() - m.atStart,
 	}
 }
 

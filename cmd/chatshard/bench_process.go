@@ -60,7 +60,7 @@ type benchGot struct {
 	CPU        float64 `json:"cpu"`    // seconds
 	Wall       float64 `json:"wall"`   // seconds
 	Allocs     float64 `json:"allocs"` // per message
-	Peak       float64 `json:"peak"`   // bytes resident at most
+	Peak       float64 `json:"peak"`   // bytes resident at most, beyond those at the start
 	RSS        float64 `json:"rss"`    // bytes per connection
 	Goroutines float64 `json:"goroutines"`
 }

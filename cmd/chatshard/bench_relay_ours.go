@@ -84,7 +84,7 @@ func relayChild(ctx context.Context, task *benchTask, words <-chan string, out *
 				return errors.Join(err, side.close())
 			}
 		}
-		if err := out.Encode(benchGot{CPU: cpuTime().Seconds(), RSS: residentMemory(), Peak: peakMemory()}); err != nil {
+		if err := out.Encode(benchGot{CPU: cpuTime().Seconds(), RSS: residentMemory()}); err != nil {
 			return errors.Join(err, side.close())
 		}
 	}
