@@ -359,8 +359,12 @@ func (h *Hub) ringBefore(t time.Time) uint64 {
 	h.mu.Unlock()
 	defer h.used(blocks...)
 	for i, b := range blocks {
+		late := func(k int) bool { return !lists[i][k].meta.time(lineAt(bufs[i], lists[i], k)).Before(t) }
+		if n := len(lists[i]); n == 0 || !late(n-1) {
+			continue
+		}
 		for k := range lists[i] {
-			if !lists[i][k].meta.time(lineAt(bufs[i], lists[i], k)).Before(t) {
+			if late(k) {
 				return b.first + uint64(k) - 1
 			}
 		}

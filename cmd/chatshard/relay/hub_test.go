@@ -496,3 +496,22 @@ func TestWithoutLog(t *testing.T) {
 		t.Errorf("%d entries, gaps %v", len(seqs), gaps)
 	}
 }
+
+func TestSinceWithoutLog(t *testing.T) {
+	h, err := NewHub(t.Context(), nil, &HubConfig{Epoch: "e9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for i := range 2000 { // some blocks of them
+		if err := h.Append(uint64(i+1), testBody(i+1, "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []uint64{1, 512, 513, 514, 1500, 2000, 2001} {
+		r := subscribe(t, &testHub{Hub: h}, SubscribeOptions{Since: testStart.Add(time.Duration(n) * time.Second)})
+		if at := r.Cursor().Seq; at != n-1 {
+			t.Errorf("since the time of %d: behind %d, want %d", n, at, n-1)
+		}
+	}
+}
