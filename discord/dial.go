@@ -22,6 +22,8 @@ type shardState struct {
 	guilds guilds
 	down   atomic.Int64 // when its connection was last known to live, in ms since 1970, once that has ended; 0: it is there
 
+	dialling chan struct{} // has one while a Dial runs: one that was stopped may wait for its session yet
+
 	// Of the Dial.
 	dialled bool      // a stored session has been looked for
 	lived   bool      // a session of this process has been up
@@ -72,6 +74,12 @@ func (t *Transport) Dial(ctx context.Context, id balancer.ShardID, s *balancer.S
 		return nil, never(fmt.Errorf("%w: %v: the index must be below the count", ErrSharding, id))
 	}
 	sh := t.shard(id)
+	select {
+	case sh.dialling <- struct{}{}:
+		defer func() { <-sh.dialling }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if sh.slow {
 		sh.slow = false
 		if err := sleep(ctx, slowDown); err != nil {

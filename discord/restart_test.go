@@ -281,3 +281,42 @@ func TestStopWhileItIdentifies(t *testing.T) {
 		})
 	}
 }
+
+// TestDialAfterAStop dials a shard again while the Dial that was stopped still
+// waits for the session of its IDENTIFY.
+func TestDialAfterAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(discordtest.Bot{GuildCount: 5})
+		defer s.Close()
+		s.Inject(discordtest.Fault{Kind: discordtest.Delay, For: 2 * time.Second, At: discordtest.AtIdentify, Times: 1}, anybody)
+		cfg := config(s)
+		tr := discord.New(discord.FixedToken("bot-token"), &cfg)
+		ctx, stop := context.WithCancel(t.Context())
+		first := make(chan error)
+		go func() {
+			c, err := tr.Dial(ctx, balancer.ShardID{Count: 1}, nil)
+			if err == nil {
+				c.Close()
+			}
+			first <- err
+		}()
+		time.Sleep(time.Second)
+		stop()
+		c, err := tr.Dial(t.Context(), balancer.ShardID{Count: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-first:
+			if err != nil {
+				t.Errorf("the first Dial: %v, want its session", err)
+			}
+		default:
+			t.Error("the second Dial did not wait for the first")
+		}
+		if n := s.Stats().Bots[0].Identifies; n != 2 {
+			t.Errorf("%d identifies, want 2", n)
+		}
+		c.Close()
+	})
+}

@@ -204,7 +204,7 @@ func (t *Transport) shard(id balancer.ShardID) *shardState {
 	defer t.mu.Unlock()
 	sh := t.shards[id]
 	if sh == nil {
-		sh = new(shardState)
+		sh = &shardState{dialling: make(chan struct{}, 1)}
 		t.shards[id] = sh
 	}
 	return sh
