@@ -27,8 +27,10 @@
 // shard is given up for good. With a [Store], the session of each shard is saved
 // with the sequence number that was acknowledged last: a process that is started
 // again resumes every shard, and what it had received and not handled comes
-// again. What a session cost that could not be resumed is told by a
-// [balancer.Gap], over restarts too.
+// again. A session is stored soon after it began, for a process that crashes as
+// it starts, and a stop waits a few seconds for one whose IDENTIFY has been sent.
+// What a session cost that could not be resumed is told by a [balancer.Gap], over
+// restarts too.
 //
 // # IDENTIFY
 //
