@@ -57,16 +57,9 @@ func TestCrash(t *testing.T) {
 		s := discordtest.New(&discordtest.Config{ReplayMax: 2000})
 		defer s.Close()
 		store := discord.MemoryStore()
-		var mu sync.Mutex
-		got := map[string]int{}
+		var got inbox
 		run := func() *fleet {
-			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(atomic.Bool)}}}, func(e balancer.Event) {
-				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
-					mu.Lock()
-					got[e.ID]++
-					mu.Unlock()
-				}
-			})
+			return start(t, s, nil, &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: frozen{store, new(atomic.Bool)}}}, got.take)
 		}
 		f := run()
 		time.Sleep(20 * time.Second)
@@ -88,18 +81,41 @@ func TestCrash(t *testing.T) {
 		say(10)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		mu.Lock()
-		for _, id := range want {
-			if got[id.String()] == 0 {
-				t.Errorf("message %v is lost", id)
-			}
-		}
-		mu.Unlock()
+		got.has(t, want)
 		if b := s.Stats().Bots[0]; b.Identifies != 1 {
 			t.Errorf("%d identifies, want 1", b.Identifies)
 		}
 		f.stop()
 	})
+}
+
+// inbox has the messages that the runs of a bot were given.
+type inbox struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (i *inbox) take(e balancer.Event) {
+	if d, ok := e.Data.(*discord.Dispatch); !ok || d.Type != "MESSAGE_CREATE" {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ids == nil {
+		i.ids = map[string]bool{}
+	}
+	i.ids[e.ID] = true
+}
+
+func (i *inbox) has(t *testing.T, want []discordtest.ID) {
+	t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, id := range want {
+		if !i.ids[id.String()] {
+			t.Errorf("message %v is lost", id)
+		}
+	}
 }
 
 // frozen is a Store that saves nothing any more once stop is set.
@@ -198,23 +214,15 @@ func TestCrashesAtStart(t *testing.T) {
 		s := discordtest.New(&discordtest.Config{ReplayMax: 2000, Bots: []discordtest.Bot{{GuildCount: 20, MaxConcurrency: 16}}})
 		defer s.Close()
 		store := discord.MemoryStore()
-		var mu sync.Mutex
-		got := map[string]int{}
-		run := func() (f *fleet, crash func()) {
+		var got inbox
+		run := func() (crash func()) {
 			stop := new(atomic.Bool)
-			cfg := &discord.ClientConfig{Shards: 2, ReshardAt: -1, Transport: discord.Config{Store: frozen{store, stop}}}
-			f = start(t, s, nil, cfg, func(e balancer.Event) {
-				if d, ok := e.Data.(*discord.Dispatch); ok && d.Type == "MESSAGE_CREATE" {
-					mu.Lock()
-					got[e.ID]++
-					mu.Unlock()
-				}
-			})
-			return f, func() { stop.Store(true); f.stop() }
+			f := start(t, s, nil, &discord.ClientConfig{Shards: 2, ReshardAt: -1, Transport: discord.Config{Store: frozen{store, stop}}}, got.take)
+			return func() { stop.Store(true); f.stop() }
 		}
 		var want []discordtest.ID
 		rnd := rand.New(rand.NewPCG(3, 4))
-		_, crash := run()
+		crash := run()
 		time.Sleep(500 * time.Millisecond)
 		for range 30 {
 			for range 5 {
@@ -223,17 +231,11 @@ func TestCrashesAtStart(t *testing.T) {
 				time.Sleep(time.Duration(rnd.IntN(300)) * time.Millisecond)
 			}
 			crash()
-			_, crash = run()
+			crash = run()
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		mu.Lock()
-		for _, id := range want {
-			if got[id.String()] == 0 {
-				t.Errorf("message %v is lost", id)
-			}
-		}
-		mu.Unlock()
+		got.has(t, want)
 		if b := s.Stats().Bots[0]; b.Identifies != 2 {
 			t.Errorf("%d identifies, want 2", b.Identifies)
 		}
