@@ -2,6 +2,8 @@ package balancer
 
 import "time"
 
+const _ = uint(64 - len(block{}.ev)) // a read's events have a bit each
+
 // repeats returns which events of a read have an ID that came before on this
 // connection, or on the one before it: a bit for each, of which there are as many
 // as a block has events.
