@@ -223,8 +223,13 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 	err = c.write(frame)
 	t.identified.Add(1)
 	pass()
+	owes := sh.lived || !sh.since.IsZero() // a gap, which the Balancer tells with the session
 	if err == nil {
-		lasting, end := outlasting(ctx, paidFor)
+		within := paidFor
+		if owes {
+			within = 0
+		}
+		lasting, end := outlasting(ctx, within)
 		err = c.await(lasting, login{phase: awaitReady})
 		end()
 	}
@@ -239,9 +244,11 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 		return nil, ce
 	}
 	t.outcome(id, nil)
-	fresh := c.session
-	fresh.Seq, fresh.LastEventAt = c.seq, time.Now().Add(-onTheWay)
-	t.sessionBegan(id, fresh)
+	if !owes {
+		fresh := c.session
+		fresh.Seq, fresh.LastEventAt = c.seq, time.Now().Add(-onTheWay)
+		t.sessionBegan(id, fresh)
+	}
 	select {
 	case t.fresh <- struct{}{}:
 	default:
@@ -253,7 +260,9 @@ func (t *Transport) identify(ctx context.Context, id balancer.ShardID, sh *shard
 }
 
 // paidFor is how long a stop waits for the session of an IDENTIFY that has been
-// sent: the next process resumes it.
+// sent: the next process resumes it. It does not wait, nor keeps the session,
+// where another one was lost before: what is stored of that says since when
+// events are missing.
 const paidFor = 5 * time.Second
 
 // outlasting returns a context that ends some time after ctx was cancelled, or

@@ -322,3 +322,40 @@ func TestDialAfterAStop(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestStopOwesAGap stops a bot whose stored session was refused between IDENTIFY
+// and READY: what was missed since the first process ended is told yet.
+func TestStopOwesAGap(t *testing.T) {
+	for _, name := range []string{"of the process before", "of its own"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(discordtest.Bot{GuildCount: 10})
+				defer s.Close()
+				j := s.Judge()
+				cfg := &discord.ClientConfig{Shards: 1, Transport: discord.Config{Store: discord.MemoryStore()}}
+				rnd := rand.New(rand.NewPCG(1, 2))
+				f := start(t, s, j, cfg)
+				chat(s, rnd, 20*time.Second, 100*time.Millisecond)
+				s.Inject(discordtest.Fault{Kind: discordtest.LoseSession}, anybody)
+				s.Inject(discordtest.Fault{Kind: discordtest.Delay, For: 2 * time.Second, At: discordtest.AtIdentify, Times: 1}, anybody)
+				if name == "of its own" {
+					s.Inject(discordtest.Fault{Kind: discordtest.Drop}, anybody)
+				} else {
+					f.stop()
+					f = start(t, s, j, cfg)
+				}
+				for i := 0; s.Stats().Bots[0].Identifies < 2 && i < 600; i++ {
+					chat(s, rnd, 100*time.Millisecond, 10*time.Millisecond)
+				}
+				f.stop()
+				s.Heal()
+				f = start(t, s, j, cfg)
+				chat(s, rnd, time.Minute, 100*time.Millisecond)
+				if v := clean(t, s, j); v.InGaps == 0 {
+					t.Error("nothing was missed: the test shows nothing")
+				}
+				f.stop()
+			})
+		})
+	}
+}

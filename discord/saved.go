@@ -98,7 +98,8 @@ func (t *Transport) storedOf(id balancer.ShardID) (rec *Record, gone time.Time) 
 
 // sessionBegan notes that a shard has a session, which takes the place of what was
 // stored of it. Until the Balancer has heard of it, this is all that Save knows: a
-// stop may come in between.
+// stop may come in between. It is not called for one after which a gap is to be
+// told: until the Balancer has, what is stored stays.
 func (t *Transport) sessionBegan(id balancer.ShardID, rec Record) {
 	key := [2]int{id.Index, id.Count}
 	rec.WrittenAt = time.Now()
@@ -168,6 +169,10 @@ func (t *Transport) Save(ctx context.Context, b *balancer.Balancer) error {
 		recs = append(recs, rec)
 	}
 	t.mu.Lock()
+	for _, r := range recs { // the Balancer has heard of these
+		delete(t.stored, [2]int{r.Shard, r.Count})
+		delete(t.gone, [2]int{r.Shard, r.Count})
+	}
 	for id, r := range t.begun {
 		if _, ok := live[id]; ok {
 			delete(t.begun, id)
