@@ -80,8 +80,12 @@ type Balancer struct {
 	joinUp  chan struct{} // there is something for the joiner
 	active  atomic.Int32  // readers have handled since the watcher looked
 	watchUp chan struct{} // there is something for the watcher
-	law     atomic.Pointer[law]
-	ended   chan struct{} // closed when Run returns
+
+	polling      sync.Once
+	polls        atomic.Pointer[poller] // waits for quiet connections; nil before the first, and where there is none
+	newReadiness func() (readiness, error)
+	law          atomic.Pointer[law]
+	ended        chan struct{} // closed when Run returns
 
 	notesMu sync.Mutex
 	notes   []note // what readers tell the loop; guarded by notesMu
@@ -120,7 +124,7 @@ func New(t Transport, cfg *Config) *Balancer {
 	b := &Balancer{
 		t: t, cfg: cfg.withDefaults(),
 		wake: make(chan struct{}, 1), joinUp: make(chan struct{}, 1), watchUp: make(chan struct{}, 1), ended: make(chan struct{}),
-		keys: make(map[Key]*entry), movers: make(map[*entry]struct{}),
+		keys: make(map[Key]*entry), movers: make(map[*entry]struct{}), newReadiness: newReadiness,
 	}
 	b.placer, _ = t.(Placer)
 	b.log = b.cfg.Logger
@@ -155,6 +159,7 @@ func (b *Balancer) Run(ctx context.Context, h Handler) error {
 	err := b.loop(ctx)
 	cancel()
 	b.stopShards()
+	b.stopPoller()
 	b.wg.Wait()
 	b.settleAcks(handlerCtx)
 	b.mu.Lock()

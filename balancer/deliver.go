@@ -155,6 +155,10 @@ func (l *link) waitFor(q *queue) error {
 		return nil
 	}
 	l.blocked.Store(math.MaxInt64)
+	if l.seat.Load() != apart { // a worker does not wait
+		l.waits = append(l.waits, q)
+		return nil
+	}
 	defer func() { l.blocked.Store(time.Now().UnixNano()) }()
 	if err := q.wait(l.stop); err != nil {
 		return &ConnError{Err: err}

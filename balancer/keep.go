@@ -8,7 +8,8 @@ import (
 
 // keeper keeps a shard connected: it dials, reads until the connection ends,
 // and dials again. It belongs to one goroutine at a time. While a handler takes
-// long, another goroutine takes it over (watch.go).
+// long, another goroutine takes it over (watch.go); while its connection is quiet,
+// to the poller (poll.go).
 type keeper struct {
 	s       *shard
 	run     int // which of the shard's keepers this is: a later one replaces it
@@ -50,14 +51,22 @@ func (k *keeper) keep() {
 			}
 		}
 		if k.link != nil {
-			var moved bool
-			if err, moved = k.link.read(k); moved {
-				return // the goroutine that has k now ends it
+			var left bool
+			if err, left = k.link.read(k); left {
+				return // k is another goroutine's, or the poller's
 			}
 		}
 		if !k.again(err) {
 			return
 		}
+	}
+}
+
+// goOn keeps the shard connected after its connection ended with err.
+func (k *keeper) goOn(err error) {
+	k.link.unpark()
+	if k.again(err) {
+		k.keep()
 	}
 }
 

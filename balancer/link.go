@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -20,11 +21,20 @@ type link struct {
 	special atomic.Bool          // gates, gaps or tallies are not empty: the event path looks at them
 	keeper  *keeper              // whom the reader reads for; the watcher reads it while the reader is in the Handler
 	lastAt  time.Time            // of the reader
+	seat    atomic.Int32         // where the reader is; see poll.go
+	polled  Polled               // conn, if it can be waited for with others; of the reader, as are the next five
+	poller  *poller              // where it was parked last
+	worker  *worker              // that reads it, unless seat is apart
+	busy    int                  // reads that are to find little, before it is parked
+	waits   []*queue             // to wait for before the next read: a worker must not
 	elder   atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
 	seenMu  sync.Mutex           // guards seen, which a handover to another connection asks too
 	seen    seen
 
 	s       *shard
+	wakeUp  func()               // wake: made once
+	slot    int                  // by which the poller knows it; guarded by poller.mu, as is socket
+	socket  syscall.RawConn      // nil: not waited for
 	nth     int                  // of the shard's connections
 	join    Joiner               // conn, if its keys are joined one by one
 	stop    chan struct{}        // closed to make the reader return
@@ -79,8 +89,14 @@ const smallRead = 4 // events per read of a quiet connection: its buffer stays a
 // read delivers what arrives until the connection ends, and returns why. A busy
 // connection receives straight into the blocks of its queue.
 //
-// moved says that a Handler took long and another goroutine reads on.
-func (l *link) read(k *keeper) (err error, moved bool) {
+// left says that the connection is somebody else's now: a Handler took long and
+// another goroutine reads on, or it is quiet and waited for by the poller.
+func (l *link) read(k *keeper) (err error, left bool) {
+	l.unpark()
+	if err := l.wait(l.waits); err != nil {
+		return err, false
+	}
+	l.waits = nil
 	small := make([]Event, smallRead)
 	var big *block
 	for {
@@ -88,7 +104,14 @@ func (l *link) read(k *keeper) (err error, moved bool) {
 		if big != nil {
 			buf = big.ev[:]
 		}
-		n, err := l.conn.Receive(buf)
+		calm := l.polled != nil && l.busy == 0
+		var n int
+		var err error
+		if calm {
+			n, err = l.polled.Poll(buf)
+		} else {
+			n, err = l.conn.Receive(buf)
+		}
 		if n > 0 {
 			now := time.Now()
 			l.lastAt = now
@@ -116,6 +139,14 @@ func (l *link) read(k *keeper) (err error, moved bool) {
 		case n < smallRead && big != nil:
 			blocks.Put(big)
 			big = nil
+		}
+		switch {
+		case n >= smallRead:
+			l.busy = calmAfter
+		case calm && n == 0 && l.park(k):
+			return nil, true
+		case l.busy > 0:
+			l.busy--
 		}
 	}
 }

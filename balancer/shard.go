@@ -162,6 +162,9 @@ func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, err
 	l := &link{b: b, s: s, id: s.id, q: s.q, conn: conn, stop: make(chan struct{}), done: make(chan struct{})}
 	l.acks.Store(new(acks))
 	l.join, _ = conn.(Joiner)
+	if l.polled, _ = conn.(Polled); l.polled != nil {
+		l.wakeUp = l.wake
+	}
 	l.lastAt = time.Now()
 	l.upAt = l.lastAt
 	b.mu.Lock()

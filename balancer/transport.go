@@ -1,6 +1,9 @@
 package balancer
 
-import "context"
+import (
+	"context"
+	"syscall"
+)
 
 // Transport dials connections of one account of one service.
 //
@@ -55,6 +58,27 @@ type Conn interface {
 type Prober interface {
 	Conn
 	Probe(ctx context.Context) error
+}
+
+// Polled is a Conn that needs no goroutine of its own while it is quiet: many are
+// waited for together.
+//
+// Poll is Receive that returns 0 and nil where Receive would block. If it returns
+// less than len(buf) without an error, nothing is left: there will be more when
+// the socket can be read from, or when the Conn calls wake. With an empty buf it
+// only takes note that all it returned before was delivered.
+//
+// Park returns the socket that Poll reads; nil if there is none, now or ever:
+// then it is not called again. The Conn remembers wake, which is the same one at
+// each call, and calls it, holding no lock, when there is something to receive or
+// to see to that the socket does not tell: a time that has come, or that it was
+// closed. wake may be called by any goroutine and does not block.
+//
+// Like Receive, both are called by one goroutine at a time, not always the same.
+type Polled interface {
+	Conn
+	Poll(buf []Event) (int, error)
+	Park(wake func()) syscall.RawConn
 }
 
 // Joiner is a Conn whose keys are joined and parted one by one: that of a

@@ -43,20 +43,14 @@ func readerState(l *link, now int64) uint64 {
 // the reader's any more.
 func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 	q, claimed := l.q, readerState(l, now)
-	if q.state.Load() != 0 {
+	if q.state.Load() != 0 || l.seat.Load() != apart && l.worker.spares() {
 		return false, false
 	}
 	l.keeper = k
 	if !q.state.CompareAndSwap(0, claimed) {
 		return false, false
 	}
-	if l.b.active.Load() == 0 {
-		l.b.active.Store(1)
-		select {
-		case l.b.watchUp <- struct{}{}:
-		default:
-		}
-	}
+	l.b.watchOn()
 	for i := range es {
 		q.handle(&es[i])
 	}
@@ -87,6 +81,17 @@ func (q *queue) giveUp(claimed uint64) (moved bool) {
 	}
 }
 
+// watchOn has the watcher look, if it sleeps.
+func (b *Balancer) watchOn() {
+	if b.active.Load() == 0 {
+		b.active.Store(1)
+		select {
+		case b.watchUp <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // watch has another goroutine read on where a Handler takes long. It sleeps
 // while nothing is handled.
 func (b *Balancer) watch(ctx context.Context) {
@@ -108,6 +113,9 @@ func (b *Balancer) watch(ctx context.Context) {
 				}
 				tick.Reset(watchEvery)
 				idle = 0
+			}
+			if p := b.polls.Load(); p != nil {
+				p.relieve(now.Add(-watchEvery))
 			}
 			b.takeOver(now.Add(-watchEvery).UnixNano())
 		}

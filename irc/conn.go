@@ -16,7 +16,7 @@ import (
 	"github.com/chatshard/chatshard/balancer"
 )
 
-// conn is one connection, a [balancer.Joiner] and [balancer.Prober]. See
+// conn is one connection, a [balancer.Joiner], [balancer.Prober] and [balancer.Polled]. See
 // [Transport].
 type conn struct {
 	// Of the goroutine that calls Receive. What every read touches stands
@@ -56,6 +56,7 @@ type conn struct {
 	flood  *flood // nil: not limited
 	done   chan struct{}
 	closed atomic.Bool
+	alarm  atomic.Pointer[alarm] // nil: it was never parked
 
 	// Set by the login.
 	token   Secret
@@ -121,17 +122,20 @@ func (c *conn) ready(r loginResult) {
 }
 
 // Receive implements [balancer.Conn].
-func (c *conn) Receive(buf []balancer.Event) (int, error) {
+func (c *conn) Receive(buf []balancer.Event) (int, error) { return c.receive(buf, true) }
+
+// receive is Receive, or Poll if it does not wait.
+func (c *conn) receive(buf []balancer.Event, wait bool) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
 	c.tell()
-	for {
+	for tried := false; ; tried = true {
 		c.mu.Lock()
 		n := c.cut(buf)
 		c.mu.Unlock()
 		for n > 0 && n < len(buf) && c.err == nil && c.src.more() {
-			if c.err = c.src.fill(false); c.err != nil {
+			if _, c.err = c.src.fill(false); c.err != nil {
 				break // said when all that came before it has been returned
 			}
 			c.mu.Lock()
@@ -144,26 +148,32 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 				c.err = err
 			}
 		}
-		if n > 0 {
+		switch {
+		case n > 0 && n < len(buf) && c.err != nil && !wait:
+			return n, c.over()
+		case n > 0:
 			c.note() // what is returned is no longer ours
 			return n, nil
 		}
 		c.tell()
-		if c.err == nil {
-			c.err = c.fill()
-			continue
+		switch {
+		case c.err != nil:
+			return 0, c.over()
+		case tried && !wait && !c.src.more():
+			c.in.release()
+			return 0, nil
 		}
-		return 0, c.over()
+		c.err = c.fill(wait)
 	}
 }
 
-// fill waits until something has arrived.
-func (c *conn) fill() error {
+// fill waits until something has arrived, or takes what has.
+func (c *conn) fill(wait bool) error {
 	for {
-		err := c.src.fill(true)
+		got, err := c.src.fill(wait)
 		switch {
 		case !c.parked:
-		case err == nil:
+		case got:
 			c.life.heard()
 		case isTimeout(err):
 			if err = c.tick(); err == nil {
@@ -400,6 +410,9 @@ func (c *conn) hangUp() {
 	}
 	c.out.stop(ErrClosed)
 	c.raw.Close()
+	if a := c.alarm.Load(); a != nil {
+		a.stop()
+	}
 }
 
 func (c *conn) isClosed() bool { return c.closed.Load() }

@@ -13,6 +13,7 @@ import (
 type life struct {
 	last   time.Time // when something was received last
 	asked  time.Time // when the server was asked for a sign; zero: it was not, or gave one
+	due    time.Time // of the next tick
 	beaten bool
 }
 
@@ -39,8 +40,8 @@ var ping = []byte("PING :chatshard\r\n")
 
 // beat begins to watch.
 func (c *conn) beat(now time.Time) {
-	c.life = life{last: now, beaten: true}
-	_ = c.raw.SetReadDeadline(now.Add(c.t.cfg.PingInterval)) // the next read tells
+	c.life = life{last: now, beaten: true, due: now.Add(c.t.cfg.PingInterval)}
+	_ = c.raw.SetReadDeadline(c.life.due) // the next read tells
 }
 
 // tick is called when the deadline of a read has passed.
@@ -53,6 +54,7 @@ func (c *conn) tick() error {
 	if dead {
 		return ErrDead
 	}
+	c.life.due = again
 	if err := c.raw.SetReadDeadline(again); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (c *conn) login(ctx context.Context) error {
 	for err == nil {
 		line, ok := c.in.next()
 		if !ok {
-			if err = c.src.fill(true); err != nil {
+			if _, err = c.src.fill(true); err != nil {
 				err = fmt.Errorf("connection ended during the login: %w", err)
 			}
 			continue

@@ -10,8 +10,8 @@ import (
 type source interface {
 	// fill waits until something has arrived and puts it into the reader.
 	// While it waits it holds as little memory as it can. If wait is false it
-	// returns at once, even if there is nothing.
-	fill(wait bool) error
+	// returns at once, even if got is false: there was nothing.
+	fill(wait bool) (got bool, err error)
 	// more reports whether there is probably more that has arrived.
 	more() bool
 }
@@ -125,18 +125,19 @@ type portable struct {
 
 func (p *portable) more() bool { return false }
 
-func (p *portable) fill(bool) error {
+func (p *portable) fill(bool) (got bool, err error) {
+	var n int
 	if p.busy {
-		n, err := p.nc.Read(p.in.space())
+		n, err = p.nc.Read(p.in.space())
 		p.in.read(n)
 		p.busy = n > len(p.small)
-		return given(n, err)
+		return n > 0, given(n, err)
 	}
 	p.in.release()
-	n, err := p.nc.Read(p.small[:])
+	n, err = p.nc.Read(p.small[:])
 	p.in.put(p.small[:n])
 	p.busy = n == len(p.small)
-	return given(n, err)
+	return n > 0, given(n, err)
 }
 
 // given drops the error of a read that also gave something: it comes again.

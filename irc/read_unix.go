@@ -18,6 +18,7 @@ type parked struct {
 	rc   syscall.RawConn
 	in   *reader
 	wait bool
+	got  bool
 	full bool // the last read took all that there was room for
 	err  error
 	read func(fd uintptr) bool // made once: a method value would be allocated for each read
@@ -54,12 +55,14 @@ func (c *conn) newSource(nc net.Conn) (source, bool) {
 
 func (s *parked) more() bool { return s.full }
 
-func (s *parked) fill(wait bool) error {
-	s.err, s.wait = nil, wait
+func (s *parked) socket() syscall.RawConn { return s.rc }
+
+func (s *parked) fill(wait bool) (got bool, err error) {
+	s.got, s.err, s.wait = false, nil, wait
 	if err := s.rc.Read(s.read); err != nil {
-		return err
+		return false, err
 	}
-	return s.err
+	return s.got, s.err
 }
 
 // readFD is called when there may be something to read, and again whenever
@@ -67,7 +70,7 @@ func (s *parked) fill(wait bool) error {
 func (s *parked) readFD(fd uintptr) bool {
 	p := s.in.space()
 	n, again, err := readFD(fd, p)
-	s.full = n == len(p)
+	s.got, s.full = n > 0, n == len(p)
 	if again && s.wait {
 		s.in.release()
 		return false
@@ -115,8 +118,9 @@ type parkedTLS struct {
 
 func (s *parkedTLS) more() bool { return s.under.rest() || s.full }
 
-func (s *parkedTLS) fill(wait bool) error {
-	got := false
+func (s *parkedTLS) socket() syscall.RawConn { return s.rc }
+
+func (s *parkedTLS) fill(wait bool) (got bool, err error) {
 	for {
 		for s.under.rest() {
 			p := s.in.space()
@@ -127,26 +131,26 @@ func (s *parkedTLS) fill(wait bool) error {
 			case empty:
 				s.under.records.whole = 0
 			case err != nil:
-				return given(n, err)
+				return got, given(n, err)
 			case n < len(p):
 				s.under.records.whole-- // at least
 			}
 			if err == nil && len(p)-n < minRead {
-				return nil // cut this first
+				return got, nil // cut this first
 			}
 		}
 		if got {
-			return nil
+			return true, nil
 		}
 		if wait {
 			s.in.release()
 		}
 		s.err, s.wait = nil, wait
 		if err := s.rc.Read(s.read); err != nil {
-			return err
+			return false, err
 		}
 		if s.err != nil || s.under.buf == nil {
-			return s.err
+			return false, s.err
 		}
 	}
 }

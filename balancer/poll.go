@@ -1,0 +1,351 @@
+package balancer
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A goroutine that waits for a line now and then costs more than the line: it is
+// woken, finds its stack cold, and asks the socket once more before it sleeps
+// again. So connections that are [Polled] and quiet are waited for together: a
+// worker asks the system which of them have something, reads each, and calls
+// the Handler. A connection that becomes busy, that ends or has to wait for
+// something gets a goroutine of its own again, and comes back when it is quiet.
+//
+// That a Handler, or a service that does not take what is written to it, must not
+// hold up the others is the watcher's to see to, as it is for one connection: a
+// worker that has been at one for longer than watchEvery becomes that
+// connection's own goroutine, and another worker goes on in its place. So that
+// this is rare, workers stop calling the Handler for a while where it takes long
+// on average; then the queue's own goroutine calls it. Single long steps are no
+// sign of that: a process that has to share its processors has them too.
+
+const (
+	pollBatch = 128 // connections that are looked at before the system is asked again
+	pollShare = 16  // of them that are worth one more worker
+	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
+	calmAfter = 16  // reads of a busy connection that find little, before it is quiet
+
+	stepTime  = 100 * time.Microsecond // that a step may take on average
+	stepBurst = 50 * time.Millisecond  // and how much more at once
+	stepIdle  = 10                     // one part of this many of the time without steps is forgiven
+)
+
+// Where a link's reader is.
+const (
+	apart   = iota // it has a goroutine of its own
+	parked         // nobody reads: a worker will, when there is something
+	stepped        // a worker reads
+	called         // a worker reads; after that it has a goroutine of its own
+)
+
+// readiness tells which of many sockets can be read from. add and remove may be
+// called while another goroutine waits.
+type readiness interface {
+	add(socket syscall.RawConn, slot int) error
+	remove(socket syscall.RawConn)
+	wait(slots []int) (int, error) // blocks until there is one; an error once it is closed
+	close()
+}
+
+// poller waits for the quiet connections of a Balancer. Its workers are at one
+// batch together; the last one that is done with it waits for the next.
+type poller struct {
+	b     *Balancer
+	ready readiness
+	crew  []*worker
+	base  time.Time
+
+	next    atomic.Int64 // of the batch, that no worker has taken yet
+	working atomic.Int64 // workers that are at the batch
+	batch   [pollBatch]*link
+	n       int // batch[:n] are there
+	found   [pollBatch]int
+
+	mu       sync.Mutex // guards all below
+	slots    []*link    // by the number that readiness knows them by; nil: free
+	free     []int
+	stopping bool
+}
+
+// worker is a place among those who work. A goroutine that lost it ends or
+// becomes a link's own.
+type worker struct {
+	since atomic.Int64  // when it began to read a connection, since base; 0: it reads none
+	over  time.Duration // what its steps took beyond stepTime each; of the goroutine that works
+	_     [48]byte      // a cache line each
+}
+
+// poller returns the poller, or nil where the system has none. A reader calls it.
+func (b *Balancer) poller() *poller {
+	b.polling.Do(func() { b.polls.Store(b.startPoller()) })
+	return b.polls.Load()
+}
+
+func (b *Balancer) startPoller() *poller {
+	ready, err := b.newReadiness()
+	if err != nil {
+		b.log.Debug().Err(err).Msg("a goroutine for each connection")
+		return nil
+	}
+	p := &poller{b: b, ready: ready, base: time.Now().Add(-1)}
+	for range runtime.GOMAXPROCS(0) {
+		p.crew = append(p.crew, new(worker))
+	}
+	b.wg.Go(func() {
+		if p.wait(p.crew[0]) {
+			p.work(p.crew[0])
+		}
+	})
+	return p
+}
+
+// stopPoller has the workers end when the last connection has left.
+func (b *Balancer) stopPoller() {
+	b.polling.Do(func() {}) // none begins after this
+	p := b.polls.Load()
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopping = true
+	p.closeIfEmpty()
+}
+
+// closeIfEmpty ends the workers once there is nothing left to wait for. mu is held.
+func (p *poller) closeIfEmpty() {
+	if p.stopping && len(p.free) == len(p.slots) {
+		p.ready.close()
+	}
+}
+
+// park has l waited for by the workers, if that can be. The caller, its reader,
+// touches nothing of l any more if it did.
+func (l *link) park(k *keeper) bool {
+	l.keeper = k
+	l.seat.Store(stepped) // so that wake is noticed
+	if socket := l.polled.Park(l.wakeUp); socket == nil {
+		l.polled = nil
+	} else if p := l.b.poller(); p == nil {
+		l.polled = nil
+	} else if p.add(l, socket) {
+		return true
+	}
+	l.busy = calmAfter
+	l.seat.Store(apart)
+	return false
+}
+
+// add is park, of a connection that has a socket.
+func (p *poller) add(l *link, socket syscall.RawConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return false
+	}
+	slot := len(p.slots)
+	if n := len(p.free); n > 0 {
+		slot, p.free = p.free[n-1], p.free[:n-1]
+	} else {
+		p.slots = append(p.slots, nil)
+	}
+	p.slots[slot] = l
+	l.poller, l.slot, l.socket = p, slot, socket
+	err := p.ready.add(socket, slot)
+	if err == nil && l.seat.CompareAndSwap(stepped, parked) {
+		return true
+	}
+	p.take(l)
+	l.socket = nil
+	return false
+}
+
+// take has l not be waited for any more. mu is held.
+func (p *poller) take(l *link) {
+	if p.slots[l.slot] != l {
+		return
+	}
+	p.ready.remove(l.socket)
+	p.slots[l.slot] = nil
+	p.free = append(p.free, l.slot)
+	p.closeIfEmpty()
+}
+
+// unpark makes the calling goroutine l's own reader.
+func (l *link) unpark() {
+	if l.socket == nil {
+		return
+	}
+	p := l.poller
+	p.mu.Lock()
+	p.take(l)
+	l.socket = nil
+	p.mu.Unlock()
+	l.seat.Store(apart)
+}
+
+// wake has a goroutine of its own read l: it has something to see to that its
+// socket does not tell. Any goroutine may call it.
+func (l *link) wake() {
+	for {
+		switch l.seat.Load() {
+		case parked:
+			if l.seat.CompareAndSwap(parked, apart) {
+				l.b.wg.Go(l.keeper.keep) // the poller waits for it to leave
+				return
+			}
+		case stepped:
+			if l.seat.CompareAndSwap(stepped, called) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// wait waits until there is something to read, and shares it out. It reports
+// false if there will be nothing any more.
+func (p *poller) wait(w *worker) bool {
+	n, err := p.ready.wait(p.found[:])
+	if err != nil {
+		return false
+	}
+	p.b.watchOn()
+	p.mu.Lock()
+	for i, slot := range p.found[:n] {
+		p.batch[i] = p.slots[slot]
+	}
+	p.mu.Unlock()
+	p.n = n
+	helpers := min(len(p.crew)-1, n/pollShare)
+	p.working.Store(int64(1 + helpers))
+	p.next.Store(0)
+	for _, c := range p.crew {
+		if c != w && helpers > 0 {
+			helpers--
+			p.b.wg.Go(func() { p.work(c) })
+		}
+	}
+	return true
+}
+
+// work is what a goroutine does as w until there is nothing for it or another
+// one has taken its place.
+func (p *poller) work(w *worker) {
+	buf := make([]Event, smallRead)
+	now := time.Now()
+	for {
+		i := p.next.Add(1) - 1
+		if i >= int64(p.n) {
+			if p.working.Add(-1) > 0 || !p.wait(w) {
+				return
+			}
+			idle := now
+			now = time.Now()
+			w.over = max(0, w.over-now.Sub(idle)/stepIdle)
+			continue
+		}
+		l := p.batch[i]
+		if l == nil {
+			continue
+		}
+		if !l.seat.CompareAndSwap(parked, stepped) {
+			p.forget(l)
+			continue
+		}
+		var on bool
+		if now, on = p.step(w, l, buf, now); !on {
+			return
+		}
+	}
+}
+
+// forget has l, which is told to be readable, not be waited for if it is not
+// parked: its worker is not done with it, and it would be told again and again.
+func (p *poller) forget(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.seat.Load() != parked {
+		p.take(l)
+	}
+}
+
+// step reads what has arrived for l. It returns when it was done, and reports
+// whether the goroutine still is w's.
+func (p *poller) step(w *worker, l *link, buf []Event, begin time.Time) (end time.Time, on bool) {
+	k := l.keeper
+	l.worker = w
+	since := int64(begin.Sub(p.base))
+	w.since.Store(since)
+	err, moved := l.poll(k, buf)
+	end = time.Now()
+	if on = w.since.CompareAndSwap(since, 0); on {
+		w.over = max(0, w.over+end.Sub(begin)-stepTime)
+	}
+	switch {
+	case moved: // another goroutine is its reader
+	case err != nil && on:
+		p.b.wg.Go(func() { k.goOn(err) })
+	case err != nil:
+		k.goOn(err)
+	case !on:
+		l.busy = calmAfter
+		k.keep()
+	case l.busy > 0 || len(l.waits) > 0 || !l.seat.CompareAndSwap(stepped, parked):
+		p.b.wg.Go(k.keep)
+	}
+	return end, on
+}
+
+// poll delivers what has arrived, as read does.
+func (l *link) poll(k *keeper, buf []Event) (err error, moved bool) {
+	for range pollTurns {
+		n, err := l.polled.Poll(buf)
+		if n > 0 {
+			now := time.Now()
+			l.lastAt = now
+			_, moved, werr := l.deliver(k, buf[:n], nil, now, err != nil)
+			if moved {
+				return nil, true
+			}
+			clear(buf[:n])
+			if err == nil {
+				err = werr
+			}
+		}
+		switch {
+		case err != nil:
+			return err, false
+		case n < len(buf):
+			if n > 0 {
+				_, _ = l.polled.Poll(nil) // says that it was delivered
+			}
+			return nil, false
+		case len(l.waits) > 0:
+			return nil, false
+		}
+	}
+	l.busy = calmAfter
+	return nil, false
+}
+
+// spares reports whether the worker is not to call the Handler.
+func (w *worker) spares() bool { return w.over > stepBurst }
+
+// relieve has another goroutine go on in the place of each worker that has been
+// at one connection since before then.
+func (p *poller) relieve(then time.Time) {
+	for _, w := range p.crew {
+		if since := w.since.Load(); since != 0 && since < int64(then.Sub(p.base)) && w.since.CompareAndSwap(since, 0) {
+			p.b.wg.Go(func() {
+				w.over += then.Add(watchEvery).Sub(p.base) - time.Duration(since)
+				p.work(w)
+			})
+		}
+	}
+}
