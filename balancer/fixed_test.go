@@ -260,6 +260,7 @@ func TestRollbackKeepsTheOldGeneration(t *testing.T) {
 func TestReshardUnderFaults(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		noIDs := rapid.Bool().Draw(rt, "noIDs")
+		polled := rapid.Bool().Draw(rt, "polled")
 		start := rapid.IntRange(1, 6).Draw(rt, "start")
 		lat := make([]time.Duration, 5)
 		for i := range lat {
@@ -272,9 +273,9 @@ func TestReshardUnderFaults(t *testing.T) {
 		}
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {
-			net := balancertest.NewNetwork(balancertest.Config{NoIDs: noIDs, Replay: 100_000, Latency: func(i int) time.Duration { return lat[i%len(lat)] }})
+			net := balancertest.NewNetwork(balancertest.Config{NoIDs: noIDs, Polled: polled, Replay: 100_000, Latency: func(i int) time.Duration { return lat[i%len(lat)] }})
 			rec := balancertest.NewRecorder()
-			b := balancer.New(net.Fixed(), &balancer.Config{InitialShardCount: start, MaxShardCount: 8})
+			b := newBalancer(net.Fixed(), &balancer.Config{InitialShardCount: start, MaxShardCount: 8}, polled)
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
 			go func() { done <- b.Run(ctx, rec.Handle) }()

@@ -24,7 +24,7 @@ type link struct {
 	seat    atomic.Int32         // where the reader is; see poll.go
 	polled  Polled               // conn, if it can be waited for with others; of the reader, as are the next five
 	poller  *poller              // where it was parked last
-	worker  *worker              // that reads it, unless seat is apart
+	spared  bool                 // unless seat is apart: the worker does not call the Handler
 	busy    int                  // reads that are to find little, before it is parked
 	waits   []*queue             // to wait for before the next read: a worker must not
 	elder   atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
@@ -93,10 +93,14 @@ const smallRead = 4 // events per read of a quiet connection: its buffer stays a
 // another goroutine reads on, or it is quiet and waited for by the poller.
 func (l *link) read(k *keeper) (err error, left bool) {
 	l.unpark()
-	if err := l.wait(l.waits); err != nil {
-		return err, false
+	if l.waits != nil {
+		err := l.wait(l.waits)
+		l.waits = nil
+		l.blocked.Store(time.Now().UnixNano())
+		if err != nil {
+			return err, false
+		}
 	}
-	l.waits = nil
 	small := make([]Event, smallRead)
 	var big *block
 	for {

@@ -126,7 +126,7 @@ func TestSenderChoosesTheShard(t *testing.T) {
 		asked = append(asked, k)
 		return 2, len(v.Shards) == 3
 	}
-	play(t, balancertest.Config{}, cfg, false, func(f *fleet) {
+	playOnce(t, balancertest.Config{}, cfg, false, func(f *fleet) {
 		f.Join(ks...)
 		time.Sleep(time.Second)
 		if err := f.Send(context.Background(), ks[0], []byte("x")); err != nil {

@@ -236,7 +236,7 @@ func TestFatalAnswerIsNotRetried(t *testing.T) {
 		return &balancer.ConnError{Err: bad, Retry: balancer.Never}
 	}}
 	var err error
-	play(t, cfg, balancer.Config{}, false, func(f *fleet) {
+	playOnce(t, cfg, balancer.Config{}, false, func(f *fleet) {
 		f.Join("a")
 		time.Sleep(time.Hour)
 		<-f.end
@@ -259,7 +259,7 @@ func TestBackoffPacesDials(t *testing.T) {
 		}
 		return nil
 	}}
-	play(t, cfg, balancer.Config{}, false, func(f *fleet) {
+	playOnce(t, cfg, balancer.Config{}, false, func(f *fleet) {
 		f.Join("a")
 		time.Sleep(10 * time.Minute)
 		if n := dials.Load(); n < 12 || n > 30 {
@@ -294,7 +294,7 @@ func TestJoinPace(t *testing.T) {
 	ks := keys(200)
 	net := balancertest.Config{Limits: balancertest.Limits{Joins: 20, Per: 11 * time.Second}}
 	cfg := balancer.Config{MaxShardCount: 8, Limiter: balancer.Windows{balancer.BudgetJoin: balancer.NewWindow(20, 11*time.Second)}}
-	play(t, net, cfg, false, func(f *fleet) {
+	playOnce(t, net, cfg, false, func(f *fleet) {
 		start := time.Now()
 		f.Join(ks...)
 		for f.Count()[balancer.Member] < len(ks) {

@@ -279,7 +279,7 @@ func (p *poller) forget(l *link) {
 // whether the goroutine still is w's.
 func (p *poller) step(w *worker, l *link, buf []Event, begin time.Time) (end time.Time, on bool) {
 	k := l.keeper
-	l.worker = w
+	l.spared = w.over > stepBurst
 	since := int64(begin.Sub(p.base))
 	w.since.Store(since)
 	err, moved := l.poll(k, buf)
@@ -333,9 +333,6 @@ func (l *link) poll(k *keeper, buf []Event) (err error, moved bool) {
 	l.busy = calmAfter
 	return nil, false
 }
-
-// spares reports whether the worker is not to call the Handler.
-func (w *worker) spares() bool { return w.over > stepBurst }
 
 // relieve has another goroutine go on in the place of each worker that has been
 // at one connection since before then.

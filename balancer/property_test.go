@@ -28,6 +28,7 @@ type op struct {
 // script is a random life of a fleet under free placement.
 type script struct {
 	NoIDs     bool
+	Polled    bool
 	Same      bool // messages repeat their text
 	Keys      int
 	PerShard  int
@@ -45,6 +46,7 @@ type script struct {
 func drawScript(t *rapid.T) script {
 	s := script{
 		NoIDs:     rapid.Bool().Draw(t, "noIDs"),
+		Polled:    rapid.Bool().Draw(t, "polled"),
 		Keys:      rapid.IntRange(1, 30).Draw(t, "keys"),
 		PerShard:  rapid.IntRange(2, 12).Draw(t, "perShard"),
 		MaxShards: rapid.IntRange(1, 6).Draw(t, "maxShards"),
@@ -85,6 +87,7 @@ func (s script) run(t *testing.T) (problems []string) {
 		}
 		net := balancertest.NewNetwork(balancertest.Config{
 			NoIDs:   s.NoIDs,
+			Polled:  s.Polled,
 			Latency: func(i int) time.Duration { return s.Latencies[i%len(s.Latencies)] },
 			Limits:  balancertest.Limits{KeysPerConn: s.PerShard, Keys: s.KeyCap, Joins: s.Joins, Logins: 20, Per: 10 * time.Second},
 			Answer: func(k balancer.Key) balancertest.Answer {
@@ -105,7 +108,7 @@ func (s script) run(t *testing.T) (problems []string) {
 			Queue:   balancer.QueueConfig{Bytes: s.Queue},
 			Policy:  map[string]balancer.Policy{"distributed": balancer.Distributed, "weighted": balancer.Weighted, "manual": balancer.Distributed}[s.Policy],
 		}
-		b := balancer.New(net.Free(), cfg)
+		b := newBalancer(net.Free(), cfg, s.Polled)
 		ks := keys(s.Keys)
 		wanted := map[balancer.Key]bool{}
 		var parted []balancer.Key

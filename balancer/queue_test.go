@@ -11,30 +11,40 @@ import (
 	"github.com/chatshard/chatshard/balancer/balancertest"
 )
 
-// slow runs a fleet whose handler waits for gate before each message.
+// slow runs a fleet whose handler waits for gate before each message: once with
+// a goroutine for each connection, and once with connections that are waited for
+// together.
 func slow(t *testing.T, cfg balancer.Config, story func(f *fleet, gate chan struct{})) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{net: balancertest.NewNetwork(balancertest.Config{}), rec: balancertest.NewRecorder()}
-		f.Balancer = balancer.New(f.net.Free(), &cfg)
-		gate := make(chan struct{})
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			f.err = f.Run(ctx, func(ctx context.Context, e balancer.Event) {
-				if _, ok := e.Data.(*balancertest.Message); ok {
-					<-gate
-				}
-				f.rec.Handle(ctx, e)
-			})
-		}()
-		story(f, gate)
-		cancel()
-		<-done
-		if f.err != nil {
-			t.Error(f.err)
+	for _, polled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fleet{net: balancertest.NewNetwork(balancertest.Config{Polled: polled}), rec: balancertest.NewRecorder()}
+			f.Balancer = newBalancer(f.net.Free(), &cfg, polled)
+			gate := make(chan struct{})
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				f.err = f.Run(ctx, func(ctx context.Context, e balancer.Event) {
+					if _, ok := e.Data.(*balancertest.Message); ok {
+						<-gate
+					}
+					f.rec.Handle(ctx, e)
+				})
+			}()
+			story(f, gate)
+			cancel()
+			<-done
+			if f.err != nil {
+				t.Error(f.err)
+			}
+			if t.Failed() {
+				t.Logf("polled: %v", polled)
+			}
+		})
+		if t.Failed() {
+			return
 		}
-	})
+	}
 }
 
 func TestDropOldestSaysWhatItDropped(t *testing.T) {
@@ -102,37 +112,39 @@ func TestBlockLosesNothingAndEndsTheConnection(t *testing.T) {
 // TestSlowShardHoldsUpNoOther checks that a handler which never returns for one
 // shard leaves joins, moves and events of the others alone.
 func TestSlowShardHoldsUpNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := balancertest.NewNetwork(balancertest.Config{})
-		rec := balancertest.NewRecorder()
-		b := balancer.New(net.Free(), &balancer.Config{ChannelsPerShard: 1, MaxShardCount: 3, Queue: balancer.QueueConfig{Bytes: 1000}})
-		ks := keys(3)
-		ctx, cancel := context.WithCancel(context.Background())
-		stuck := make(chan struct{})
-		done := make(chan error, 1)
-		b.Join(ks...)
-		go func() {
-			done <- b.Run(ctx, func(ctx context.Context, e balancer.Event) {
-				if _, ok := e.Data.(*balancertest.Message); ok && e.Key == ks[0] {
-					<-stuck
+	for _, polled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			net := balancertest.NewNetwork(balancertest.Config{Polled: polled})
+			rec := balancertest.NewRecorder()
+			b := newBalancer(net.Free(), &balancer.Config{ChannelsPerShard: 1, MaxShardCount: 3, Queue: balancer.QueueConfig{Bytes: 1000}}, polled)
+			ks := keys(3)
+			ctx, cancel := context.WithCancel(context.Background())
+			stuck := make(chan struct{})
+			done := make(chan error, 1)
+			b.Join(ks...)
+			go func() {
+				done <- b.Run(ctx, func(ctx context.Context, e balancer.Event) {
+					if _, ok := e.Data.(*balancertest.Message); ok && e.Key == ks[0] {
+						<-stuck
+					}
+					rec.Handle(ctx, e)
+				})
+			}()
+			time.Sleep(time.Second)
+			for range 100 {
+				for _, k := range ks {
+					net.Publish(k)
 				}
-				rec.Handle(ctx, e)
-			})
-		}()
-		time.Sleep(time.Second)
-		for range 100 {
-			for _, k := range ks {
-				net.Publish(k)
+				time.Sleep(10 * time.Millisecond)
 			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if a, c := rec.Received(ks[1]), rec.Received(ks[2]); a != 100 || c != 100 {
-			t.Errorf("the other shards received %d and %d of 100", a, c)
-		}
-		cancel()
-		close(stuck)
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+			if a, c := rec.Received(ks[1]), rec.Received(ks[2]); a != 100 || c != 100 {
+				t.Errorf("the other shards received %d and %d of 100", a, c)
+			}
+			cancel()
+			close(stuck)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

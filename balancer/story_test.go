@@ -21,8 +21,18 @@ type fleet struct {
 	end chan struct{} // closed when Run has returned err
 }
 
-// play runs a story and stops the fleet.
+// play runs a story: once with a goroutine for each connection, and once with
+// connections that are waited for together.
 func play(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed bool, story func(f *fleet)) {
+	t.Helper()
+	playOnce(t, ncfg, cfg, fixed, story)
+	if ncfg.Polled = true; !t.Failed() {
+		playOnce(t, ncfg, cfg, fixed, story)
+	}
+}
+
+// playOnce runs a story and stops the fleet.
+func playOnce(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed bool, story func(f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{net: balancertest.NewNetwork(ncfg), rec: balancertest.NewRecorder()}
@@ -30,7 +40,7 @@ func play(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed boo
 		if fixed {
 			tr = f.net.Fixed()
 		}
-		f.Balancer = balancer.New(tr, &cfg)
+		f.Balancer = newBalancer(tr, &cfg, ncfg.Polled)
 		ctx, cancel := context.WithCancel(context.Background())
 		f.end = make(chan struct{})
 		go func() {
@@ -43,7 +53,18 @@ func play(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed boo
 		if v := f.net.Violations(); len(v) > 0 {
 			t.Errorf("limits exceeded: %v", v)
 		}
+		if t.Failed() {
+			t.Logf("polled: %v", ncfg.Polled)
+		}
 	})
+}
+
+func newBalancer(tr balancer.Transport, cfg *balancer.Config, polled bool) *balancer.Balancer {
+	b := balancer.New(tr, cfg)
+	if polled {
+		b.PollInMemory()
+	}
+	return b
 }
 
 // chat publishes n rounds over keys, a message to each every d.

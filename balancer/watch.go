@@ -43,7 +43,7 @@ func readerState(l *link, now int64) uint64 {
 // the reader's any more.
 func (l *link) direct(k *keeper, es []Event, now int64) (done, moved bool) {
 	q, claimed := l.q, readerState(l, now)
-	if q.state.Load() != 0 || l.seat.Load() != apart && l.worker.spares() {
+	if q.state.Load() != 0 || l.spared && l.seat.Load() != apart {
 		return false, false
 	}
 	l.keeper = k

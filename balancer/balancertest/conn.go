@@ -36,6 +36,9 @@ type conn struct {
 	frames []string // sent by the client
 	mute   bool     // half-open: nothing arrives, nothing ends
 	last   time.Time
+	told   func() // told that the socket may be readable; nil: nobody asked
+	later  bool   // a timer will
+	wake   func() // see balancer.Polled; nil: it was never parked
 }
 
 // push sends an item that arrives after the connection's latency.
@@ -48,10 +51,14 @@ func (c *conn) push(i item) {
 	i.at = time.Now().Add(c.latency)
 	c.inbox = append(c.inbox, i)
 	c.cond.Broadcast()
+	c.tell()
 }
 
 // Receive implements balancer.Conn.
-func (c *conn) Receive(buf []balancer.Event) (int, error) {
+func (c *conn) Receive(buf []balancer.Event) (int, error) { return c.receive(buf, true) }
+
+// receive is Receive, or Poll if it does not wait.
+func (c *conn) receive(buf []balancer.Event, wait bool) (int, error) {
 	n := 0
 	var recs []*record
 	var joined []balancer.Key
@@ -82,7 +89,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			c.inbox = c.inbox[1:]
 			n++
 		}
-		if n > 0 || c.err != nil {
+		if n > 0 || c.err != nil || !wait {
 			break
 		}
 		if len(c.inbox) > 0 {
@@ -106,6 +113,7 @@ func (c *conn) Receive(buf []balancer.Event) (int, error) {
 			err = &balancer.ConnError{Err: err, Last: c.last}
 		}
 	}
+	c.tell()
 	c.mu.Unlock()
 	if n > 0 {
 		c.n.mu.Lock()
@@ -160,8 +168,14 @@ func (c *conn) Probe(ctx context.Context) error {
 // Close implements balancer.Conn. What has not been received by then is not.
 func (c *conn) Close() error {
 	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
 	c.fail(errClosed)
+	c.n.mu.Unlock()
+	c.mu.Lock()
+	wake := c.wake
+	c.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
 	return nil
 }
 
@@ -189,6 +203,9 @@ func (c *conn) fail(err error) {
 	c.n.members -= len(c.keys)
 	c.keys = nil
 	c.cond.Broadcast()
+	if c.told != nil && err != errClosed {
+		c.told()
+	}
 	if c.session != nil && c.session.conn == c {
 		c.session.conn = nil
 	}

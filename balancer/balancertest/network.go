@@ -32,6 +32,7 @@ type Config struct {
 	Replay  int                             // messages kept per session for a resume; fixed placement only
 	Answer  func(k balancer.Key) Answer     // how a join is answered; nil: with Joined
 	Dial    func(id balancer.ShardID) error // refuses dials; nil: none
+	Polled  bool                            // connections can be waited for together, by sockets in memory that the system knows nothing of
 }
 
 // Answer is how a Network answers a join.

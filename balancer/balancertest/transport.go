@@ -3,6 +3,7 @@ package balancertest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ func TestTransport(t *testing.T, start func(t *testing.T) Harness) {
 		{"SmallBuffer", smallBuffer},
 		{"SendFromManyGoroutines", sendMany},
 		{"ProbeComesAfterDelivery", probed},
+		{"PolledTakesWhatReceiveDoes", polled},
 		{"PlaceIsPure", placePure},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, start(t)) })
@@ -358,6 +360,70 @@ func probed(t *testing.T, h Harness) {
 	c.Close()
 	if pr.Probe(ctx) == nil {
 		t.Error("Probe of a closed Conn returned nil")
+	}
+}
+
+// polled does with Poll what a worker of the Balancer does.
+func polled(t *testing.T, h Harness) {
+	c, ok := dial(t, h).(balancer.Polled)
+	if !ok {
+		t.Skip("connections of this transport are no balancer.Polled")
+	}
+	woken := make(chan struct{}, 1)
+	wake := func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	}
+	var es []balancer.Event
+	buf := make([]balancer.Event, 4)
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(patience); !ok(); {
+			n, err := c.Poll(buf)
+			if err != nil || n < 0 || n > len(buf) || time.Now().After(end) {
+				t.Fatalf("no %s: Poll = %d, %v; so far %d events", what, n, err, len(es))
+			}
+			es = append(es, buf[:n]...)
+			if n == 0 {
+				runtime.Gosched()
+			}
+		}
+	}
+	until("Up", func() bool { return len(es) > 0 })
+	if j, ok := c.(balancer.Joiner); ok {
+		if err := j.Join(context.Background(), h.Keys[0]); err != nil {
+			t.Fatalf("Join: %v", err)
+		}
+		until("Joined", func() bool { _, ok := find[balancer.Joined](es, h.Keys[0]); return ok })
+	}
+	for range 50 {
+		h.Publish(h.Keys[0])
+	}
+	until("fifty messages", func() bool { return len(messagesOf(es, h.Keys[0])) >= 50 })
+	if n := len(messagesOf(es, h.Keys[0])); n != 50 {
+		t.Errorf("%d messages, want 50", n)
+	}
+	if n, err := c.Poll(nil); n != 0 || err != nil {
+		t.Errorf("Poll(nil) = %d, %v", n, err)
+	}
+	if c.Park(wake) == nil {
+		t.Skip("this connection has no socket")
+	}
+	c.Close()
+	select {
+	case <-woken:
+	case <-time.After(patience):
+		t.Error("Close did not wake a parked connection")
+	}
+	for {
+		if _, err := c.Poll(buf); err != nil {
+			break
+		}
+	}
+	if c.Park(wake) != nil {
+		t.Error("a closed connection was parked")
 	}
 }
 

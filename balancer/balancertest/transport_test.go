@@ -9,7 +9,7 @@ import (
 
 func TestFree(t *testing.T) {
 	balancertest.TestTransport(t, func(t *testing.T) balancertest.Harness {
-		n := balancertest.NewNetwork(balancertest.Config{})
+		n := balancertest.NewNetwork(balancertest.Config{Polled: true})
 		return balancertest.Harness{Transport: n.Free(), Keys: []balancer.Key{"a", "b"}, Frame: []byte("x"),
 			Publish: func(k balancer.Key) { n.Publish(k) }, Drop: func() { n.Drop(0) }}
 	})
@@ -17,7 +17,7 @@ func TestFree(t *testing.T) {
 
 func TestFixed(t *testing.T) {
 	balancertest.TestTransport(t, func(t *testing.T) balancertest.Harness {
-		n := balancertest.NewNetwork(balancertest.Config{Replay: 100})
+		n := balancertest.NewNetwork(balancertest.Config{Replay: 100, Polled: true})
 		return balancertest.Harness{Transport: n.Fixed(), Keys: []balancer.Key{"a", "b"}, Frame: []byte("x"),
 			Publish: func(k balancer.Key) { n.Publish(k) }, Drop: func() { n.Drop(0) }}
 	})
