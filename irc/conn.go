@@ -159,7 +159,7 @@ func (c *conn) receive(buf []balancer.Event, wait bool) (int, error) {
 		switch {
 		case c.err != nil:
 			return 0, c.over()
-		case tried && !wait && !c.src.more():
+		case !wait && (!c.parked || tried && !c.src.more()):
 			c.in.release()
 			return 0, nil
 		}

@@ -25,8 +25,10 @@
 //
 // # One connection
 //
-// A connection has no goroutine of its own: the Balancer's one calls Receive,
-// which reads, answers PING and finds out when the server is gone. While channels
+// A connection has no goroutine of its own: one of the Balancer's calls Receive,
+// which reads, answers PING and finds out when the server is gone; on a socket of
+// the system's, while it is quiet, Poll, and one goroutine does that for many
+// connections (poll.go). While channels
 // move the Balancer has the server asked by PINGs (probe.go), whose answers show
 // that all that was sent before has been delivered. On a socket of the system's it
 // waits without holding a buffer (read_unix.go), under TLS as well, so that an idle
@@ -34,9 +36,6 @@
 // go through one buffer (write.go): whoever finds nobody writing writes for all,
 // PING and PONG go first, and the reader never waits for another writer. Plain
 // IRC's flood control has a goroutine while lines wait for it, which Close ends.
-//
-// There is room behind balancer.Conn for a reader that serves many sockets from
-// one event loop; nothing outside read.go knows how a connection reads.
 //
 // # Messages and memory
 //
