@@ -22,10 +22,9 @@ type link struct {
 	keeper  *keeper              // whom the reader reads for; the watcher reads it while the reader is in the Handler
 	lastAt  time.Time            // of the reader
 	seat    atomic.Int32         // where the reader is; see poll.go
-	polled  Polled               // conn, if it can be waited for with others; of the reader, as are the next five
-	poller  *poller              // where it was parked last
+	polled  Polled               // conn, if it can be waited for with others; of the reader, as are the next three
 	spared  bool                 // unless seat is apart: the worker does not call the Handler
-	busy    int                  // reads that are to find little, before it is parked
+	busy    int                  // grows with reads that find much; see poll.go
 	waits   []*queue             // to wait for before the next read: a worker must not
 	elder   atomic.Pointer[link] // the one before it in the shard, once that has ended: its window still counts
 	seenMu  sync.Mutex           // guards seen, which a handover to another connection asks too
@@ -34,7 +33,7 @@ type link struct {
 	s       *shard
 	wakeUp  func()               // wake: made once
 	slot    int                  // by which the poller knows it; guarded by poller.mu, as is socket
-	socket  syscall.RawConn      // nil: not waited for
+	socket  syscall.RawConn      // nil: it has no slot
 	nth     int                  // of the shard's connections
 	join    Joiner               // conn, if its keys are joined one by one
 	stop    chan struct{}        // closed to make the reader return
@@ -103,12 +102,12 @@ func (l *link) read(k *keeper) (err error, left bool) {
 	}
 	small := make([]Event, smallRead)
 	var big *block
-	for {
+	for first := true; ; first = false {
 		buf := small
 		if big != nil {
 			buf = big.ev[:]
 		}
-		calm := l.polled != nil && l.busy == 0
+		calm := l.polled != nil && (first || l.busy < busyFrom)
 		var n int
 		var err error
 		if calm {
@@ -118,6 +117,9 @@ func (l *link) read(k *keeper) (err error, left bool) {
 		}
 		if n > 0 {
 			now := time.Now()
+			if now.Sub(l.lastAt) > busyGap {
+				l.busy = 0
+			}
 			l.lastAt = now
 			taken, moved, werr := l.deliver(k, buf[:n], big, now, err != nil)
 			if moved {
@@ -146,7 +148,9 @@ func (l *link) read(k *keeper) (err error, left bool) {
 		}
 		switch {
 		case n >= smallRead:
-			l.busy = calmAfter
+			l.busy = min(l.busy+1, busyMost)
+		case n == 0 && !calm:
+			l.busy = 0
 		case calm && n == 0 && l.park(k):
 			return nil, true
 		case l.busy > 0:

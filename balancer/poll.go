@@ -27,7 +27,10 @@ const (
 	pollBatch = 128 // connections that are looked at before the system is asked again
 	pollShare = 16  // of them that are worth one more worker
 	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
-	calmAfter = 16  // reads of a busy connection that find little, before it is quiet
+
+	busyFrom = 8           // reads that find smallRead events or more, less those that find fewer, make a connection busy
+	busyMost = 16          // and are counted
+	busyGap  = time.Second // without an event make it quiet again
 
 	stepTime  = 100 * time.Microsecond // that a step may take on average
 	stepBurst = 50 * time.Millisecond  // and how much more at once
@@ -71,12 +74,13 @@ type poller struct {
 	stopping bool
 }
 
-// worker is a place among those who work. A goroutine that lost it ends or
-// becomes a link's own.
+// worker is a place among those who work. A goroutine that lost it, because it was
+// at one connection for too long, ends or becomes a link's own.
 type worker struct {
 	since atomic.Int64  // when it began to read a connection, since base; 0: it reads none
-	over  time.Duration // what its steps took beyond stepTime each; of the goroutine that works
-	_     [48]byte      // a cache line each
+	over  time.Duration // what its steps took beyond stepTime each; of the goroutine whose place it is
+	last  time.Time     // when the last one ended; of the same
+	_     [24]byte      // a cache line each
 }
 
 // poller returns the poller, or nil where the system has none. A reader calls it.
@@ -126,7 +130,7 @@ func (p *poller) closeIfEmpty() {
 // park has l waited for by the workers, if that can be. The caller, its reader,
 // touches nothing of l any more if it did.
 func (l *link) park(k *keeper) bool {
-	l.keeper = k
+	l.keeper, l.busy = k, 0
 	l.seat.Store(stepped) // so that wake is noticed
 	if socket := l.polled.Park(l.wakeUp); socket == nil {
 		l.polled = nil
@@ -135,67 +139,77 @@ func (l *link) park(k *keeper) bool {
 	} else if p.add(l, socket) {
 		return true
 	}
-	l.busy = calmAfter
+	l.busy = busyMost
 	l.seat.Store(apart)
 	return false
 }
 
-// add is park, of a connection that has a socket.
+// add is park, of a connection that has a socket. It has a slot until unpark.
 func (p *poller) add(l *link, socket syscall.RawConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
 		return false
 	}
-	slot := len(p.slots)
+	l.slot = len(p.slots)
 	if n := len(p.free); n > 0 {
-		slot, p.free = p.free[n-1], p.free[:n-1]
+		l.slot, p.free = p.free[n-1], p.free[:n-1]
 	} else {
 		p.slots = append(p.slots, nil)
 	}
-	p.slots[slot] = l
-	l.poller, l.slot, l.socket = p, slot, socket
-	err := p.ready.add(socket, slot)
+	p.slots[l.slot], l.socket = l, socket
+	err := p.ready.add(socket, l.slot)
 	if err == nil && l.seat.CompareAndSwap(stepped, parked) {
 		return true
 	}
 	p.take(l)
-	l.socket = nil
 	return false
 }
 
-// take has l not be waited for any more. mu is held.
+// take frees the slot of l. mu is held.
 func (p *poller) take(l *link) {
-	if p.slots[l.slot] != l {
-		return
-	}
 	p.ready.remove(l.socket)
-	p.slots[l.slot] = nil
+	p.slots[l.slot], l.socket = nil, nil
 	p.free = append(p.free, l.slot)
 	p.closeIfEmpty()
 }
 
 // unpark makes the calling goroutine l's own reader.
 func (l *link) unpark() {
-	if l.socket == nil {
+	p := l.b.polls.Load()
+	if p == nil {
 		return
 	}
-	p := l.poller
 	p.mu.Lock()
-	p.take(l)
-	l.socket = nil
+	if l.socket != nil {
+		p.take(l)
+	}
 	p.mu.Unlock()
 	l.seat.Store(apart)
 }
 
+// silence has the system not tell of l any more. Its slot is kept: workers go on
+// until unpark, and Run until they have ended.
+func (p *poller) silence(l *link) {
+	if l.socket != nil {
+		p.ready.remove(l.socket)
+	}
+}
+
 // wake has a goroutine of its own read l: it has something to see to that its
-// socket does not tell. Any goroutine may call it.
+// socket does not tell. Any goroutine may call it. The socket is still open: of
+// one that is closed the system would go on to tell if there is a duplicate of it.
 func (l *link) wake() {
+	if p := l.b.polls.Load(); p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.silence(l)
+	}
 	for {
 		switch l.seat.Load() {
 		case parked:
 			if l.seat.CompareAndSwap(parked, apart) {
-				l.b.wg.Go(l.keeper.keep) // the poller waits for it to leave
+				l.b.wg.Go(l.keeper.keep)
 				return
 			}
 		case stepped:
@@ -238,16 +252,14 @@ func (p *poller) wait(w *worker) bool {
 // one has taken its place.
 func (p *poller) work(w *worker) {
 	buf := make([]Event, smallRead)
-	now := time.Now()
+	now := w.rested(time.Now())
 	for {
 		i := p.next.Add(1) - 1
 		if i >= int64(p.n) {
 			if p.working.Add(-1) > 0 || !p.wait(w) {
 				return
 			}
-			idle := now
-			now = time.Now()
-			w.over = max(0, w.over-now.Sub(idle)/stepIdle)
+			now = w.rested(time.Now())
 			continue
 		}
 		l := p.batch[i]
@@ -265,18 +277,31 @@ func (p *poller) work(w *worker) {
 	}
 }
 
-// forget has l, which is told to be readable, not be waited for if it is not
-// parked: its worker is not done with it, and it would be told again and again.
+// rested forgives the worker a part of what its steps took too long.
+func (w *worker) rested(now time.Time) time.Time {
+	w.over = max(0, w.over-now.Sub(w.last)/stepIdle)
+	return now
+}
+
+// tired notes how long a step took that ended at now.
+func (w *worker) tired(now time.Time, took time.Duration) {
+	w.over, w.last = min(max(0, w.over+took-stepTime), 2*stepBurst), now
+}
+
+// forget has the system not tell of l, which was told of, if l is not parked: its
+// reader is not done with it, and it would be told of again and again.
 func (p *poller) forget(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l.seat.Load() != parked {
-		p.take(l)
+		l.seat.CompareAndSwap(stepped, called) // so that it is parked anew
+		p.silence(l)
 	}
 }
 
 // step reads what has arrived for l. It returns when it was done, and reports
-// whether the goroutine still is w's.
+// whether the goroutine still is w's: the watcher may have given its place to
+// another one meanwhile, and independently of that l to another one.
 func (p *poller) step(w *worker, l *link, buf []Event, begin time.Time) (end time.Time, on bool) {
 	k := l.keeper
 	l.spared = w.over > stepBurst
@@ -285,19 +310,23 @@ func (p *poller) step(w *worker, l *link, buf []Event, begin time.Time) (end tim
 	err, moved := l.poll(k, buf)
 	end = time.Now()
 	if on = w.since.CompareAndSwap(since, 0); on {
-		w.over = max(0, w.over+end.Sub(begin)-stepTime)
+		w.tired(end, end.Sub(begin))
 	}
+	var read func() // what l's own reader is to do: this goroutine, if it has nothing else to
 	switch {
-	case moved: // another goroutine is its reader
-	case err != nil && on:
-		p.b.wg.Go(func() { k.goOn(err) })
+	case moved:
+		return end, on // there is one already
 	case err != nil:
-		k.goOn(err)
-	case !on:
-		l.busy = calmAfter
-		k.keep()
-	case l.busy > 0 || len(l.waits) > 0 || !l.seat.CompareAndSwap(stepped, parked):
-		p.b.wg.Go(k.keep)
+		read = func() { k.goOn(err) }
+	case !on, l.busy >= busyFrom, len(l.waits) > 0, !l.seat.CompareAndSwap(stepped, parked):
+		read = k.keep
+	default:
+		return end, on
+	}
+	if on {
+		p.b.wg.Go(read)
+	} else {
+		read()
 	}
 	return end, on
 }
@@ -323,26 +352,30 @@ func (l *link) poll(k *keeper, buf []Event) (err error, moved bool) {
 			return err, false
 		case n < len(buf):
 			if n > 0 {
-				_, _ = l.polled.Poll(nil) // says that it was delivered
+				l.polled.Delivered()
 			}
 			return nil, false
 		case len(l.waits) > 0:
 			return nil, false
 		}
 	}
-	l.busy = calmAfter
+	l.busy = busyFrom
 	return nil, false
 }
 
 // relieve has another goroutine go on in the place of each worker that has been
-// at one connection since before then.
-func (p *poller) relieve(then time.Time) {
+// at one connection since before then. It reports whether any is at one.
+func (p *poller) relieve(then time.Time) (working bool) {
 	for _, w := range p.crew {
-		if since := w.since.Load(); since != 0 && since < int64(then.Sub(p.base)) && w.since.CompareAndSwap(since, 0) {
+		since := w.since.Load()
+		working = working || since != 0
+		if since != 0 && since < int64(then.Sub(p.base)) && w.since.CompareAndSwap(since, 0) {
 			p.b.wg.Go(func() {
-				w.over += then.Add(watchEvery).Sub(p.base) - time.Duration(since)
+				begun := p.base.Add(time.Duration(since))
+				w.tired(time.Now(), time.Since(begun))
 				p.work(w)
 			})
 		}
 	}
+	return working
 }

@@ -65,19 +65,23 @@ type Prober interface {
 //
 // Poll is Receive that returns 0 and nil where Receive would block. If it returns
 // less than len(buf) without an error, nothing is left: there will be more when
-// the socket can be read from, or when the Conn calls wake. With an empty buf it
-// only takes note that all it returned before was delivered.
+// the socket can be read from, or when the Conn calls wake. Delivered says what
+// the next call of Receive or Poll would, that all they returned was delivered,
+// where there will be none before something arrives.
 //
 // Park returns the socket that Poll reads; nil if there is none, now or ever:
 // then it is not called again. The Conn remembers wake, which is the same one at
 // each call, and calls it, holding no lock, when there is something to receive or
-// to see to that the socket does not tell: a time that has come, or that it was
-// closed. wake may be called by any goroutine and does not block.
+// to see to that the socket does not tell: a time that has come, or that it is
+// about to be closed. wake may be called by any goroutine and does not block.
 //
-// Like Receive, both are called by one goroutine at a time, not always the same.
+// Receive, which may return nothing now and then so that the caller can do this,
+// Poll, Delivered and Park are called by one goroutine at a time, not always the
+// same.
 type Polled interface {
 	Conn
 	Poll(buf []Event) (int, error)
+	Delivered()
 	Park(wake func()) syscall.RawConn
 }
 

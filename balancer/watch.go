@@ -102,7 +102,11 @@ func (b *Balancer) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if b.active.Swap(0) != 0 {
+			working := false
+			if p := b.polls.Load(); p != nil {
+				working = p.relieve(now.Add(-watchEvery))
+			}
+			if b.active.Swap(0) != 0 || working {
 				idle = 0
 			} else if idle++; idle >= watchIdle {
 				tick.Stop()
@@ -113,9 +117,6 @@ func (b *Balancer) watch(ctx context.Context) {
 				}
 				tick.Reset(watchEvery)
 				idle = 0
-			}
-			if p := b.polls.Load(); p != nil {
-				p.relieve(now.Add(-watchEvery))
 			}
 			b.takeOver(now.Add(-watchEvery).UnixNano())
 		}

@@ -96,7 +96,7 @@ func (t *Transport) secure(ctx context.Context, c *conn, network, addr string) (
 			cfg.ServerName = addr
 		}
 	}
-	s := tls.Client(newImpatient(raw), cfg)
+	s := tls.Client(newImpatient(raw, t.cfg.WriteTimeout), cfg)
 	if err := s.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("TLS: %w", err)

@@ -2,8 +2,11 @@
 
 package discord
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 func newFiller(_, nc net.Conn) filler { return &portable{nc: nc} }
 
-func newImpatient(nc net.Conn) net.Conn { return nc }
+func newImpatient(nc net.Conn, _ time.Duration) net.Conn { return nc }

@@ -135,7 +135,7 @@ func (c *conn) receive(buf []balancer.Event, wait bool) (int, error) {
 		n := c.cut(buf)
 		c.mu.Unlock()
 		for n > 0 && n < len(buf) && c.err == nil && c.src.more() {
-			if _, c.err = c.src.fill(false); c.err != nil {
+			if _, c.err = c.fill(false); c.err != nil {
 				break // said when all that came before it has been returned
 			}
 			c.mu.Lock()
@@ -163,12 +163,16 @@ func (c *conn) receive(buf []balancer.Event, wait bool) (int, error) {
 			c.in.release()
 			return 0, nil
 		}
-		c.err = c.fill(wait)
+		var ticked bool
+		if ticked, c.err = c.fill(wait); ticked && wait {
+			return 0, nil // whoever calls may want to wait in another way
+		}
 	}
 }
 
-// fill waits until something has arrived, or takes what has.
-func (c *conn) fill(wait bool) error {
+// fill waits until something has arrived or a tick was due, or takes what has
+// arrived.
+func (c *conn) fill(wait bool) (ticked bool, err error) {
 	for {
 		got, err := c.src.fill(wait)
 		switch {
@@ -176,11 +180,12 @@ func (c *conn) fill(wait bool) error {
 		case got:
 			c.life.heard()
 		case isTimeout(err):
-			if err = c.tick(); err == nil {
-				continue
+			if err = c.tick(); err != nil || wait {
+				return err == nil, err
 			}
+			continue
 		}
-		return err
+		return false, err
 	}
 }
 
@@ -409,10 +414,10 @@ func (c *conn) hangUp() {
 		return
 	}
 	c.out.stop(ErrClosed)
-	c.raw.Close()
 	if a := c.alarm.Load(); a != nil {
 		a.stop()
 	}
+	c.raw.Close()
 }
 
 func (c *conn) isClosed() bool { return c.closed.Load() }

@@ -129,7 +129,7 @@ func (t *Transport) open(ctx context.Context, raw net.Conn, id balancer.ShardID)
 		}
 		nc = ws
 	} else if t.addr.tls {
-		below := newImpatient(raw)
+		below := newImpatient(raw, t.cfg.WriteTimeout)
 		if below == raw {
 			below = &pulse{Conn: raw, c: c}
 		}

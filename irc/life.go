@@ -95,6 +95,15 @@ func (p *pulse) Read(b []byte) (int, error) {
 	}
 }
 
+// Write gives each write its own time: what stands above may answer from within a
+// Read, when that of the last write has long passed.
+func (p *pulse) Write(b []byte) (int, error) {
+	if err := p.Conn.SetWriteDeadline(time.Now().Add(p.c.t.cfg.WriteTimeout)); err != nil {
+		return 0, err
+	}
+	return p.Conn.Write(b)
+}
+
 // stamp is a time as the service wrote it; it is read when it is asked for.
 type stamp struct {
 	n    uint8

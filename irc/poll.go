@@ -8,13 +8,12 @@ import (
 )
 
 // Poll implements [balancer.Polled].
-func (c *conn) Poll(buf []balancer.Event) (int, error) {
-	if len(buf) == 0 {
-		c.tell()
-		c.in.release()
-		return 0, nil
-	}
-	return c.receive(buf, false)
+func (c *conn) Poll(buf []balancer.Event) (int, error) { return c.receive(buf, false) }
+
+// Delivered implements [balancer.Polled].
+func (c *conn) Delivered() {
+	c.tell()
+	c.in.release()
 }
 
 // Park implements [balancer.Polled]. A connection that is not read from its

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // parked reads a socket of the system's: it asks the descriptor itself, and
@@ -173,17 +174,27 @@ func (s *parkedTLS) readFD(fd uintptr) bool {
 // waits; after that it returns errWouldBlock where it would have to.
 type impatient struct {
 	net.Conn
+	timeout time.Duration // of a write
 	records tlsRecords
 	waits   bool
 	buf     *[recordBytes]byte // nil if r == w
 	r, w    int
 }
 
-func newImpatient(nc net.Conn) net.Conn {
+func newImpatient(nc net.Conn, timeout time.Duration) net.Conn {
 	if _, ok := nc.(syscall.Conn); !ok {
 		return nc
 	}
-	return &impatient{Conn: nc, waits: true}
+	return &impatient{Conn: nc, timeout: timeout, waits: true}
+}
+
+// Write gives each write its own time: crypto/tls answers a KeyUpdate from within
+// Read (RFC 8446 §4.6.3), when the time of the last write has long passed.
+func (i *impatient) Write(p []byte) (int, error) {
+	if err := i.Conn.SetWriteDeadline(time.Now().Add(i.timeout)); err != nil {
+		return 0, err
+	}
+	return i.Conn.Write(p)
 }
 
 func (i *impatient) Read(p []byte) (int, error) {

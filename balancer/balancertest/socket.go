@@ -11,6 +11,9 @@ import (
 // Poll implements balancer.Polled.
 func (c *conn) Poll(buf []balancer.Event) (int, error) { return c.receive(buf, false) }
 
+// Delivered implements balancer.Polled.
+func (c *conn) Delivered() {}
+
 // Park implements balancer.Polled, for a Network whose Config says so.
 func (c *conn) Park(wake func()) syscall.RawConn {
 	c.mu.Lock()
