@@ -97,3 +97,45 @@ func TestQuietSockets(t *testing.T) {
 		})
 	}
 }
+
+// TestBacklogIsNoSilence reads what has arrived more slowly than the time for
+// which a connection may be silent: the deadline of a read passes, and there is
+// still something to be read.
+func TestBacklogIsNoSilence(t *testing.T) {
+	srv := irctest.NewTwitch(&irctest.Config{Anonymous: irctest.Unlimited()})
+	defer srv.Close()
+	cfg := listen(t, srv, "plain")
+	cfg.PingInterval, cfg.PingTimeout = 50*time.Millisecond, time.Minute
+	tr := irc.New(irc.NewAccount("", nil, &irc.AccountConfig{Limits: fast}), &cfg)
+	c, err := tr.Dial(t.Context(), balancer.ShardID{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.(balancer.Joiner).Join(t.Context(), "forsen"); err != nil {
+		t.Fatal(err)
+	}
+	const lines = 3000
+	buf := make([]balancer.Event, 16)
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	for got := 0; got < lines; {
+		n, err := c.Receive(buf)
+		if err != nil {
+			t.Fatalf("after %d of %d lines: %v", got, lines, err)
+		}
+		for _, e := range buf[:n] {
+			switch d := e.Data.(type) {
+			case balancer.Joined:
+				for range lines {
+					srv.Say("forsen", "someone", "text")
+				}
+			case *irc.Message:
+				if d.Command() == "PRIVMSG" {
+					got++
+				}
+			}
+		}
+		<-pace.C
+	}
+}
