@@ -24,8 +24,8 @@ import (
 // sign of that: a process that has to share its processors has them too.
 
 const (
-	pollBatch = 128 // connections that are looked at before the system is asked again
-	pollShare = 16  // of them that are worth one more worker
+	pollBatch = 256 // connections that are looked at before the system is asked again
+	pollShare = 64  // of them that are worth one more worker
 	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
 
 	busyFrom = 8           // reads that find smallRead events or more, less those that find fewer, make a connection busy
