@@ -165,7 +165,7 @@ func (s *parkedTLS) readFD(fd uintptr) bool {
 		s.err = err
 		return !again || !s.wait
 	}
-	s.under.buf, s.under.r, s.under.w = buf, 0, n
+	s.under.buf, s.under.r, s.under.w = buf, 0, int32(n)
 	s.under.records.take(buf[:n])
 	return true
 }
@@ -178,7 +178,7 @@ type impatient struct {
 	records tlsRecords
 	waits   bool
 	buf     *[recordBytes]byte // nil if r == w
-	r, w    int
+	r, w    int32
 }
 
 func newImpatient(nc net.Conn, timeout time.Duration) net.Conn {
@@ -207,7 +207,7 @@ func (i *impatient) Read(p []byte) (int, error) {
 		return 0, errWouldBlock{}
 	}
 	n := copy(p, i.buf[i.r:i.w])
-	if i.r += n; i.r == i.w {
+	if i.r += int32(n); i.r == i.w {
 		records.Put(i.buf)
 		i.buf, i.r, i.w = nil, 0, 0
 	}
@@ -230,24 +230,24 @@ func (errWouldBlock) Temporary() bool { return true }
 // error to say so.
 type tlsRecords struct {
 	head  [5]byte // of a record, as far as it has arrived
-	n     int
-	left  int // bytes of the record that have not arrived
-	whole int // records that have arrived whole, less those that crypto/tls has certainly taken
+	n     uint8
+	left  uint16 // bytes of the record that have not arrived
+	whole int32  // records that have arrived whole, less those that crypto/tls has certainly taken
 }
 
 func (t *tlsRecords) take(b []byte) {
 	for len(b) > 0 {
-		if t.n < len(t.head) {
+		if int(t.n) < len(t.head) {
 			n := copy(t.head[t.n:], b)
-			t.n += n
+			t.n += uint8(n)
 			b = b[n:]
-			if t.n == len(t.head) {
-				t.left = int(t.head[3])<<8 | int(t.head[4])
+			if int(t.n) == len(t.head) {
+				t.left = uint16(t.head[3])<<8 | uint16(t.head[4])
 			}
 		}
-		n := min(t.left, len(b))
+		n := min(int(t.left), len(b))
 		b = b[n:]
-		if t.left -= n; t.left == 0 && t.n == len(t.head) {
+		if t.left -= uint16(n); t.left == 0 && int(t.n) == len(t.head) {
 			t.whole++
 			t.n = 0
 		}
