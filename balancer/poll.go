@@ -266,6 +266,7 @@ func (p *poller) work(w *worker) {
 		if l == nil {
 			continue
 		}
+		p.batch[i] = nil
 		if !l.seat.CompareAndSwap(parked, stepped) {
 			p.forget(l)
 			continue
