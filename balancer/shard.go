@@ -229,7 +229,8 @@ func (s *shard) lost(run int, l *link, err error) (over bool) {
 		l.elder.Store(nil)
 	}
 	for _, heir := range s.all() {
-		if heir.nth > l.nth && heir.elder.Load() == nil {
+		// What heir knows ended before it was dialled, and l, which was alive then, knows of it too.
+		if e := heir.elder.Load(); heir.nth > l.nth && (e == nil || e.nth < l.nth) {
 			heir.elder.Store(l)
 		}
 	}

@@ -284,3 +284,29 @@ func TestGapCoversWhatWasOnItsWay(t *testing.T) {
 		}
 	})
 }
+
+// TestRepeatOverThreeConnections has a message come again on the third of a
+// shard's connections, which was dialled when the first had ended and the second,
+// which delivered it, had not.
+func TestRepeatOverThreeConnections(t *testing.T) {
+	late := func(conn int) time.Duration { return time.Duration(conn/2) * 500 * time.Millisecond }
+	play(t, balancertest.Config{Latency: late}, balancer.Config{MaxShardCount: 1}, false, func(f *fleet) {
+		ks := keys(1)
+		f.Join(ks...)
+		time.Sleep(time.Second)
+		f.net.Drop(0)
+		time.Sleep(5 * time.Second)
+		f.net.CutOver(0, 100*time.Millisecond) // before the third is up
+		time.Sleep(50 * time.Millisecond)
+		f.net.Publish(ks[0])
+		time.Sleep(2 * time.Second)
+		f.net.Repeat(ks[0])
+		time.Sleep(time.Minute)
+		if s := f.Shards()[0]; s.Conns != 3 {
+			t.Fatalf("%d connections, want 3: the test is not what it says", s.Conns)
+		}
+		if v := f.clean(t); v.Received != 1 {
+			t.Errorf("verdict %+v", v)
+		}
+	})
+}
