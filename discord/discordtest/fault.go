@@ -253,10 +253,10 @@ func (c *conn) suffer(f Fault) {
 	case Reconnect:
 		c.say(`{"t":null,"s":null,"op":7,"d":null}`)
 	case InvalidSession:
-		c.invalidSession(f.Resumable)
 		if x != nil && !f.Resumable {
-			c.disown(x)
+			c.disown(x) // before the client can answer
 		}
+		c.invalidSession(f.Resumable)
 	case LoseSession:
 		if x != nil {
 			c.disown(x)
