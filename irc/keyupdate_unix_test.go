@@ -1,3 +1,5 @@
+//go:build unix
+
 package irc
 
 import (
@@ -19,10 +21,11 @@ func TestAnswerWithinRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	below := newImpatient(nc, time.Minute)
-	if below == nc {
-		t.Skip("connections are not read by this package on this system")
+	below, ok := newImpatient(nc, time.Minute).(*impatient)
+	if !ok {
+		t.Fatal("a socket of the system's is not read by this package")
 	}
+	below.waits = false // the handshake is over
 	if err := nc.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
