@@ -59,6 +59,7 @@ type link struct {
 	members  int  // keys asked for or joined on it
 	retiring bool
 	dead     bool
+	promised bool      // it is asked for a sign of life as soon as it may be
 	probing  int       // signs of life that it was asked for and has not given
 	proven   time.Time // when it was asked for the last one that it gave
 	probed   time.Time // when it was asked last

@@ -36,11 +36,21 @@ func (b *Balancer) alive(l *link, since time.Time) bool {
 	if !ok || !l.proven.Before(since) {
 		return true
 	}
+	b.ask(l, p, since)
+	return false
+}
+
+// ask asks l for a sign of life after since, now or as soon as it may be asked
+// again, so that who moves many keys at slightly different times waits for the
+// answers alone. mu is held.
+func (b *Balancer) ask(l *link, p Prober, since time.Time) {
 	now, every, most := time.Now(), probeEvery, 1
 	if l.join != nil {
 		every, most = b.cfg.Overlap/probesMax, probesMax
 	}
-	if l.probing < most && now.Sub(l.probed) >= every {
+	switch next := l.probed.Add(every); {
+	case l.dead || l.probing >= most:
+	case !now.Before(next):
 		l.probing++
 		l.probed = now
 		b.wg.Go(func() {
@@ -53,8 +63,13 @@ func (b *Balancer) alive(l *link, since time.Time) bool {
 				}
 			}})
 		})
+	case l.probed.Before(since) && !l.promised:
+		l.promised = true
+		b.at(next, func(now time.Time) {
+			l.promised = false
+			b.ask(l, p, now)
+		})
 	}
-	return false
 }
 
 // heard reports whether all that was sent before since has arrived on l, as far as

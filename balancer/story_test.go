@@ -53,10 +53,10 @@ func playOnce(t *testing.T, ncfg balancertest.Config, cfg balancer.Config, fixed
 		if v := f.net.Violations(); len(v) > 0 {
 			t.Errorf("limits exceeded: %v", v)
 		}
-		if t.Failed() {
-			t.Logf("polled: %v", ncfg.Polled)
-		}
 	})
+	if t.Failed() {
+		t.Logf("polled: %v", ncfg.Polled)
+	}
 }
 
 func newBalancer(tr balancer.Transport, cfg *balancer.Config, polled bool) *balancer.Balancer {
