@@ -109,9 +109,11 @@ type Balancer struct {
 	shards  []*shard            // by index under free placement; all generations under fixed
 	open    []*shard            // those that may take keys, in the order of views
 	views   []ShardView
-	gen     int   // newest generation
-	indexes int   // how many indexes were ever used under free placement
-	freed   []int // those that no shard has any more
+	gen     int       // newest generation
+	indexes int       // how many indexes were ever used under free placement
+	freed   []int     // those that no shard has any more
+	waiting int       // keepers that may be waiting for their first login
+	queued  []*keeper // those that come after them
 	timers  timers
 	fatal   error
 	measure time.Time // since when rates are measured; zero: not

@@ -17,7 +17,13 @@ type keeper struct {
 	fails   int // in a row
 	link    *link
 	up      time.Time
+	first   bool // it has not been admitted yet: it counts among Balancer.waiting
 }
+
+// maxWaiting is how many keepers wait for their first login at a time, each with
+// a goroutine. Thousands of stacks would be looked at in each garbage collection
+// for as long as the login budget makes a large fleet wait.
+const maxWaiting = 512
 
 // start has a goroutine keep the shard connected. mu is held.
 func (s *shard) start() {
@@ -25,8 +31,33 @@ func (s *shard) start() {
 	if s.state != Ready {
 		s.state = Dialing
 	}
-	k := &keeper{s: s, run: s.run, session: s.given}
-	s.b.wg.Go(k.keep)
+	s.b.queued = append(s.b.queued, &keeper{s: s, run: s.run, session: s.given, first: true})
+	s.b.startWaiting()
+}
+
+// startWaiting has goroutines keep those that are next, as far as there may be
+// more. mu is held.
+func (b *Balancer) startWaiting() {
+	for b.waiting < maxWaiting && len(b.queued) > 0 && b.ctx.Err() == nil {
+		k := b.queued[0]
+		b.queued[0] = nil
+		b.queued = b.queued[1:]
+		b.waiting++
+		b.wg.Go(k.keep)
+	}
+}
+
+// admitted makes room for the next one that waits.
+func (k *keeper) admitted() {
+	if !k.first {
+		return
+	}
+	k.first = false
+	b := k.s.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting--
+	b.startWaiting()
 }
 
 // keep goes on until the shard is stopped, the service turned it away for
@@ -39,10 +70,15 @@ func (k *keeper) keep() {
 		if k.link == nil {
 			ctx, cancel, ok := k.s.dialing(k.run)
 			if !ok {
+				k.admitted()
 				return
 			}
 			if k.fails == 0 || k.s.pause(ctx, k.run, k.s.b.cfg.Backoff.delay(k.fails)) {
-				k.link, err = k.s.dial(ctx, k.run, k.session)
+				err = k.s.login(ctx)
+				k.admitted()
+				if err == nil {
+					k.link, err = k.s.dial(ctx, k.run, k.session)
+				}
 			}
 			cancel()
 			k.up = time.Now()

@@ -36,7 +36,8 @@ func (b Budget) String() string {
 // Limiter paces what a service limits. Wait blocks until n more of kind may be
 // spent by shard id, spends them, and returns nil; or returns ctx's error and
 // spends nothing. It is safe for concurrent use. All connections of an account
-// share one, in a cluster too.
+// share one, in a cluster too. At most 512 new connections of a Balancer wait for
+// [BudgetLogin] at a time, in the order in which they were started.
 type Limiter interface {
 	Wait(ctx context.Context, kind Budget, id ShardID, n int) error
 }

@@ -3,6 +3,7 @@ package balancer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/balancer/balancertest"
 )
 
 // TestWindowNeverOver has many wait at random times and checks every interval.
@@ -98,5 +100,104 @@ func TestWindowRefusesTheImpossible(t *testing.T) {
 	}
 	if left := w.Left(time.Now()); left != 3 {
 		t.Errorf("%d left, want 3", left)
+	}
+}
+
+// turnstile is a Limiter that lets one login through at a time, a while after
+// the last, and counts those that wait.
+type turnstile struct {
+	every         time.Duration
+	mu            sync.Mutex
+	waiting, most int
+	through       []int // indexes of shards
+}
+
+func (l *turnstile) Wait(ctx context.Context, kind balancer.Budget, id balancer.ShardID, _ int) error {
+	if kind != balancer.BudgetLogin {
+		return nil
+	}
+	l.mu.Lock()
+	l.waiting++
+	l.most = max(l.most, l.waiting)
+	turn := time.Duration(len(l.through)+l.waiting) * l.every
+	l.mu.Unlock()
+	t := time.NewTimer(turn)
+	defer t.Stop()
+	var err error
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting--
+	if err == nil {
+		l.through = append(l.through, id.Index)
+	}
+	return err
+}
+
+// TestManyWaitForLogin starts more connections than may wait for the login
+// budget at a time.
+func TestManyWaitForLogin(t *testing.T) {
+	const n, most = 1300, 512
+	for _, fixed := range []bool{false, true} {
+		l := &turnstile{every: 10 * time.Millisecond}
+		cfg := balancer.Config{InitialShardCount: n, MaxShardCount: n, Limiter: l}
+		playOnce(t, balancertest.Config{}, cfg, fixed, func(f *fleet) {
+			time.Sleep(time.Hour)
+			if count, _ := f.CountShards(); count[balancer.Ready] != n {
+				t.Errorf("fixed %v: shards %v, want %d ready", fixed, count, n)
+			}
+			f.Join("k")
+			time.Sleep(time.Minute)
+			f.net.Publish("k")
+			time.Sleep(time.Second)
+			f.clean(t)
+		})
+		if l.most != most || len(l.through) != n || l.waiting != 0 {
+			t.Errorf("fixed %v: up to %d waited, %d came through, %d still wait; want %d, %d and none", fixed, l.most, len(l.through), l.waiting, most, n)
+		}
+		early := slices.Max(l.through[:n/2])
+		if early >= n/2+most {
+			t.Errorf("fixed %v: shard %d was among the first %d", fixed, early, n/2)
+		}
+	}
+}
+
+// TestStopWhileManyWait takes shards away, and ends Run, while most of them are
+// not even waiting for the login budget.
+func TestStopWhileManyWait(t *testing.T) {
+	l := &turnstile{every: time.Second}
+	cfg := balancer.Config{InitialShardCount: -1, MaxShardCount: 5000, Limiter: l}
+	playOnce(t, balancertest.Config{}, cfg, false, func(f *fleet) {
+		acquire := func(from, to int) {
+			for i := from; i < to; i++ {
+				if err := f.Acquire(balancer.ShardID{Index: i}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		acquire(0, 2000)
+		for i := 1999; i >= 500; i-- { // those that are queued first
+			if _, err := f.Release(context.Background(), balancer.ShardID{Index: i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		if count, _ := f.CountShards(); count[balancer.Ready] != 500 {
+			t.Errorf("shards %v, want 500 ready", count)
+		}
+		acquire(2000, 4000)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.waiting != 512 {
+			t.Errorf("%d wait, want 512", l.waiting)
+		}
+	})
+	if l.waiting != 0 {
+		t.Errorf("%d wait after Run has returned", l.waiting)
 	}
 }

@@ -86,6 +86,9 @@ func (l *link) handled(seq uint64) {
 
 const smallRead = 4 // events per read of a quiet connection: its buffer stays allocated
 
+// smalls has the buffers of readers that ended or left, empty.
+var smalls = sync.Pool{New: func() any { return new([smallRead]Event) }}
+
 // read delivers what arrives until the connection ends, and returns why. A busy
 // connection receives straight into the blocks of its queue.
 //
@@ -101,7 +104,12 @@ func (l *link) read(k *keeper) (err error, left bool) {
 			return err, false
 		}
 	}
-	small := make([]Event, smallRead)
+	lent := smalls.Get().(*[smallRead]Event)
+	defer func() {
+		clear(lent[:])
+		smalls.Put(lent)
+	}()
+	small := lent[:]
 	var big *block
 	for first := true; ; first = false {
 		buf := small

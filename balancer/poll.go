@@ -46,7 +46,7 @@ const (
 )
 
 // readiness tells which of many sockets can be read from. add and remove may be
-// called while another goroutine waits.
+// called while another goroutine waits, but not both at once.
 type readiness interface {
 	add(socket syscall.RawConn, slot int) error
 	remove(socket syscall.RawConn)

@@ -14,9 +14,17 @@ type epoll struct {
 	self syscall.RawConn
 	n    int // of the last wait, as are err and events
 	err  error
-	ask  func(fd uintptr) bool // made once: a method value would be allocated for each wait
+	ask  func(fd uintptr) bool // made once, as outer and inner: they would be allocated for each call
 
 	events [pollBatch]syscall.EpollEvent
+
+	// Of control, with which it changes what is waited for.
+	op           int
+	event        syscall.EpollEvent
+	socket       syscall.RawConn
+	fd           int // of self
+	done         error
+	outer, inner func(fd uintptr)
 }
 
 func newReadiness() (readiness, error) {
@@ -34,27 +42,32 @@ func newReadiness() (readiness, error) {
 		return nil, err
 	}
 	e.ask = e.askFD
+	e.outer = func(self uintptr) {
+		e.fd = int(self)
+		if closed := e.socket.Control(e.inner); closed != nil {
+			e.done = closed
+		}
+	}
+	e.inner = func(fd uintptr) {
+		e.done = os.NewSyscallError("epoll_ctl", syscall.EpollCtl(e.fd, e.op, int(fd), &e.event))
+	}
 	return e, nil
 }
 
 func (e *epoll) add(socket syscall.RawConn, slot int) error {
-	return e.control(socket, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(slot)})
+	return e.control(socket, syscall.EPOLL_CTL_ADD, syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(slot)})
 }
 
 // remove does nothing if the socket was closed: that removed it.
 func (e *epoll) remove(socket syscall.RawConn) {
-	_ = e.control(socket, syscall.EPOLL_CTL_DEL, nil)
+	_ = e.control(socket, syscall.EPOLL_CTL_DEL, syscall.EpollEvent{})
 }
 
-func (e *epoll) control(socket syscall.RawConn, op int, event *syscall.EpollEvent) error {
-	var done error
-	closed := e.self.Control(func(self uintptr) {
-		closed := socket.Control(func(fd uintptr) {
-			done = os.NewSyscallError("epoll_ctl", syscall.EpollCtl(int(self), op, int(fd), event))
-		})
-		done = cmp.Or(done, closed)
-	})
-	return cmp.Or(closed, done)
+func (e *epoll) control(socket syscall.RawConn, op int, event syscall.EpollEvent) error {
+	e.socket, e.op, e.event, e.done = socket, op, event, nil
+	closed := e.self.Control(e.outer)
+	e.socket = nil
+	return cmp.Or(closed, e.done)
 }
 
 func (e *epoll) wait(slots []int) (int, error) {

@@ -140,14 +140,17 @@ func (s *shard) pause(ctx context.Context, run int, d time.Duration) bool {
 	return true
 }
 
-// dial makes one connection within the login budget and the dial's time.
+// login waits for the login budget.
+func (s *shard) login(ctx context.Context) error {
+	if s.b.cfg.Limiter == nil {
+		return nil
+	}
+	return s.b.cfg.Limiter.Wait(ctx, BudgetLogin, s.id, 1)
+}
+
+// dial makes one connection within the dial's time.
 func (s *shard) dial(ctx context.Context, run int, session *Session) (*link, error) {
 	b := s.b
-	if b.cfg.Limiter != nil {
-		if err := b.cfg.Limiter.Wait(ctx, BudgetLogin, s.id, 1); err != nil {
-			return nil, err
-		}
-	}
 	dctx := ctx
 	if b.cfg.DialTimeout > 0 {
 		var cancel context.CancelFunc

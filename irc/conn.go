@@ -114,7 +114,6 @@ func (c *conn) ready(r loginResult) {
 		c.t.targets.Store(int32(c.encoder.Targets))
 		c.flood = newFlood(c, c.t.cfg.Flood)
 	}
-	c.rooms = make(map[string]*room)
 	c.later = []balancer.Event{{Data: up}}
 	c.mu.Unlock()
 	c.beat(time.Now())

@@ -126,11 +126,8 @@ func AppendNick(dst []byte, nick string) ([]byte, error) {
 // AppendCap appends a CAP with a subcommand, such as "LS" and "302", or "REQ"
 // and a list of capabilities.
 func AppendCap(dst []byte, sub string, args ...string) ([]byte, error) {
-	params := []string{sub}
-	if len(args) > 0 {
-		params = append(params, strings.Join(args, " "))
-	}
-	return Encoder{}.append(dst, nil, "", "CAP", sub == "REQ", params)
+	params := [2]string{sub, strings.Join(args, " ")}
+	return Encoder{}.append(dst, nil, "", "CAP", sub == "REQ", params[:min(1+len(args), 2)])
 }
 
 // AppendPing appends a PING.
@@ -241,12 +238,12 @@ func (e Encoder) append(dst []byte, tags []Tag, source, command string, colon bo
 	for i, p := range params {
 		out = append(out, ' ')
 		if i < len(params)-1 {
-			if err := checkParam(i, p); err != nil {
-				return dst[:start], err
+			if err := checkParam(p); err != nil {
+				return dst[:start], ofParam(i, err)
 			}
 		} else {
-			if err := checkBytes(fmt.Sprintf("parameter %d", i), p); err != nil {
-				return dst[:start], err
+			if err := checkBytes("", p); err != nil {
+				return dst[:start], ofParam(i, err)
 			}
 			if colon || p == "" || p[0] == ':' || strings.IndexByte(p, ' ') >= 0 {
 				out = append(out, ':')
@@ -343,12 +340,19 @@ func checkCommand(command string) error {
 }
 
 // checkParam checks a parameter that is not the last.
-func checkParam(i int, p string) error {
-	field := fmt.Sprintf("parameter %d", i)
+func checkParam(p string) error {
 	if p != "" && p[0] == ':' {
-		return &LineError{field, 0, "begins with a colon"}
+		return &LineError{"", 0, "begins with a colon"}
 	}
-	return checkMiddle(field, p)
+	return checkMiddle("", p)
+}
+
+// ofParam says in the error of a check which parameter it is about.
+func ofParam(i int, err error) error {
+	if e, ok := err.(*LineError); ok {
+		e.Field = fmt.Sprintf("parameter %d", i)
+	}
+	return err
 }
 
 func checkMiddle(field, s string) error {

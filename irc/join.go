@@ -166,6 +166,9 @@ func (c *conn) fold(name string) string {
 func (c *conn) enter(name string, k balancer.Key) *room {
 	folded := strings.Clone(c.fold(name))
 	r := &room{key: k, names: []string{folded}}
+	if c.rooms == nil {
+		c.rooms = make(map[string]*room)
+	}
 	c.rooms[folded] = r
 	return r
 }

@@ -9,8 +9,7 @@ import (
 )
 
 // loginStep is what a login makes of one line: what to send, and whether it is
-// complete. Both profiles' logins are pure: the connection reads and writes
-// for them.
+// complete. Neither profile's login reads or writes: the connection does.
 type loginStep struct {
 	send []byte
 	done bool
@@ -19,9 +18,9 @@ type loginStep struct {
 // loginMachine is a login under way.
 type loginMachine interface {
 	// begin returns what is sent first.
-	begin() (loginMachine, []byte, error)
-	// step takes one line.
-	step(m *Message) (loginMachine, loginStep, error)
+	begin() ([]byte, error)
+	// step takes one line. What it keeps of it, it copies.
+	step(m *Message) (loginStep, error)
 	// result is what is known once the login is done.
 	result() loginResult
 }
@@ -51,10 +50,11 @@ func (c *conn) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, out, err := m.begin()
+	out, err := m.begin()
 	if err == nil {
 		err = c.send(out)
 	}
+	msg := new(Message)
 	for err == nil {
 		line, ok := c.in.next()
 		if !ok {
@@ -63,12 +63,11 @@ func (c *conn) login(ctx context.Context) error {
 			}
 			continue
 		}
-		msg := new(Message)
 		if msg.Tokenize(line) != nil {
 			continue
 		}
 		var s loginStep
-		if m, s, err = m.step(msg); err != nil {
+		if s, err = m.step(msg); err != nil {
 			break
 		}
 		if len(s.send) > 0 {
@@ -79,27 +78,25 @@ func (c *conn) login(ctx context.Context) error {
 			return nil
 		}
 	}
-	return t.refused(ctx, err, token, secrets)
+	return t.refused(ctx, err, token, secrets[:])
 }
 
-// machine returns the login of a connection.
-func (t *Transport) machine(ctx context.Context, id balancer.ShardID, token Secret) (loginMachine, []Secret, error) {
+// machine returns the login of a connection, and the secrets that it may send.
+func (t *Transport) machine(ctx context.Context, id balancer.ShardID, token Secret) (m loginMachine, secrets [2]Secret, err error) {
+	secrets[0] = token
 	if t.cfg.Profile == Twitch {
-		return twitchLogin{nick: t.account.nick(), token: token, membership: t.cfg.Membership}, []Secret{token}, nil
+		return &twitchLogin{nick: t.account.nick(), token: token, membership: t.cfg.Membership}, secrets, nil
 	}
-	var password Secret
 	if t.cfg.Password != nil {
-		var err error
-		if password, err = t.cfg.Password(ctx); err != nil {
-			return nil, nil, fmt.Errorf("irc: password of the server: %w", err)
+		if secrets[1], err = t.cfg.Password(ctx); err != nil {
+			return nil, secrets, fmt.Errorf("irc: password of the server: %w", err)
 		}
 	}
 	nick := nickFor(t.cfg.Nick, t.account.login, id.Index)
-	l := ircLogin{
-		nick: nick, user: t.cfg.User, real: t.cfg.RealName, password: password, want: t.cfg.Caps,
+	return &ircLogin{
+		nick: nick, user: t.cfg.User, real: t.cfg.RealName, password: secrets[1], want: t.cfg.Caps,
 		sasl: sasl{mech: t.cfg.SASL, user: t.account.login, password: token, secure: t.addr.tls},
-	}
-	return l, []Secret{token, password}, nil
+	}, secrets, nil
 }
 
 // refused makes of the error of a login what the balancer is told. If the

@@ -2,7 +2,6 @@ package irc
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -34,7 +33,7 @@ type ircLogin struct {
 	isup    *ISupport
 }
 
-func (l ircLogin) begin() (loginMachine, []byte, error) {
+func (l *ircLogin) begin() ([]byte, error) {
 	l.isup = new(ISupport)
 	l.offered, l.granted = map[string]string{}, map[string]bool{}
 	out, err := AppendCap(nil, "LS", "302")
@@ -49,9 +48,9 @@ func (l ircLogin) begin() (loginMachine, []byte, error) {
 		out, err = Encoder{}.append(out, nil, "", "USER", true, []string{user, "0", "*", realName})
 	}
 	if err != nil {
-		return l, nil, never(fmt.Errorf("%w: %w", ErrConfig, err))
+		return nil, never(fmt.Errorf("%w: %w", ErrConfig, err))
 	}
-	return l, out, nil
+	return out, nil
 }
 
 func orElse(s, d string) string {
@@ -61,14 +60,14 @@ func orElse(s, d string) string {
 	return s
 }
 
-func (l ircLogin) step(m *Message) (loginMachine, loginStep, error) {
-	fail := func(err error, do string) (loginMachine, loginStep, error) {
-		return l, loginStep{}, never(&LoginError{Login: l.name(), Text: strings.Clone(m.Text()), Do: do, Err: err})
+func (l *ircLogin) step(m *Message) (loginStep, error) {
+	fail := func(err error, do string) (loginStep, error) {
+		return loginStep{}, never(&LoginError{Login: l.name(), Text: strings.Clone(m.Text()), Do: do, Err: err})
 	}
 	switch cmd := m.Command(); cmd {
 	case "PING":
 		pong, err := AppendPong(nil, m.Text())
-		return l, loginStep{send: pong}, err
+		return loginStep{send: pong}, err
 	case "CAP":
 		return l.cap(m)
 	case "AUTHENTICATE":
@@ -77,7 +76,7 @@ func (l ircLogin) step(m *Message) (loginMachine, loginStep, error) {
 		if l.sasl, out, err = l.sasl.challenge(m.Param(0)); err != nil {
 			return fail(ErrToken, err.Error())
 		}
-		return l, loginStep{send: out}, nil
+		return loginStep{send: out}, nil
 	case "903", "907":
 		l.sasl.done = true
 		return l.end()
@@ -95,9 +94,9 @@ func (l ircLogin) step(m *Message) (loginMachine, loginStep, error) {
 		l.isup.Add(m)
 	case "376", "422":
 		if l.welcome && l.sasl.wanted() && !l.sasl.done {
-			return l, loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server has no SASL: use an account without a login"})
+			return loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server has no SASL: use an account without a login"})
 		}
-		return l, loginStep{done: l.welcome}, nil
+		return loginStep{done: l.welcome}, nil
 	case "432", "433", "436", "437":
 		if l.welcome {
 			break
@@ -106,12 +105,12 @@ func (l ircLogin) step(m *Message) (loginMachine, loginStep, error) {
 			err := &LoginError{Login: l.name(), Text: strings.Clone(m.Text()), Err: ErrNick,
 				Do: "set Config.Nick to a template with {shard} that nobody else uses"}
 			if cmd == "432" {
-				return l, loginStep{}, never(err)
+				return loginStep{}, never(err)
 			}
-			return l, loginStep{}, err
+			return loginStep{}, err
 		}
 		out, err := AppendNick(nil, l.candidate(cmd == "432"))
-		return l, loginStep{send: out}, err
+		return loginStep{send: out}, err
 	case "464":
 		return fail(ErrToken, "check the server's password")
 	case "465":
@@ -121,26 +120,25 @@ func (l ircLogin) step(m *Message) (loginMachine, loginStep, error) {
 		if saysBanned(text) {
 			return fail(ErrBanned, "ask the network's staff")
 		}
-		return l, loginStep{}, &ServerError{hide(text, l.password, l.sasl.password)}
+		return loginStep{}, &ServerError{hide(text, l.password, l.sasl.password)}
 	}
-	return l, loginStep{}, nil
+	return loginStep{}, nil
 }
 
-func (l ircLogin) result() loginResult {
+func (l *ircLogin) result() loginResult {
 	return loginResult{nick: l.nick, caps: l.granted, isup: l.isup}
 }
 
 // name is what errors call the one who logs in.
-func (l ircLogin) name() string { return orElse(l.sasl.user, l.nick) }
+func (l *ircLogin) name() string { return orElse(l.sasl.user, l.nick) }
 
-func (l ircLogin) cap(m *Message) (loginMachine, loginStep, error) {
+func (l *ircLogin) cap(m *Message) (loginStep, error) {
 	c := CapMsg{m}
 	switch c.Sub() {
 	case "LS":
 		if l.ended {
 			break
 		}
-		l.offered = maps.Clone(l.offered)
 		for name, value := range c.Caps() {
 			if len(l.offered) < 256 { // what a server can make us keep
 				l.offered[strings.Clone(name)] = strings.Clone(value)
@@ -151,7 +149,6 @@ func (l ircLogin) cap(m *Message) (loginMachine, loginStep, error) {
 		}
 		return l.request()
 	case "ACK":
-		l.granted = maps.Clone(l.granted)
 		for name := range c.Caps() {
 			l.granted[strings.Clone(strings.TrimSpace(name))] = true
 		}
@@ -161,12 +158,12 @@ func (l ircLogin) cap(m *Message) (loginMachine, loginStep, error) {
 		l.asked--
 		return l.answered()
 	}
-	return l, loginStep{}, nil
+	return loginStep{}, nil
 }
 
 // request asks for the capabilities that are wanted and offered, each by
 // itself where one might be refused for another's sake.
-func (l ircLogin) request() (loginMachine, loginStep, error) {
+func (l *ircLogin) request() (loginStep, error) {
 	var out []byte
 	var names []string
 	for _, name := range append(slices.Clone(ircCaps), l.want...) {
@@ -178,51 +175,51 @@ func (l ircLogin) request() (loginMachine, loginStep, error) {
 	if l.sasl.wanted() {
 		mechs, ok := l.offered["sasl"]
 		if !ok {
-			return l, loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server has no SASL: use an account without a login"})
+			return loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server has no SASL: use an account without a login"})
 		}
 		if l.sasl, err = l.sasl.choose(mechs); err != nil {
-			return l, loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: err.Error()})
+			return loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: err.Error()})
 		}
 		if out, err = AppendCap(out, "REQ", "sasl"); err != nil {
-			return l, loginStep{}, err
+			return loginStep{}, err
 		}
 		l.asked++
 	}
 	if len(names) > 0 {
 		if out, err = AppendCap(out, "REQ", names...); err != nil {
-			return l, loginStep{}, err
+			return loginStep{}, err
 		}
 		l.asked++
 	}
 	if l.asked == 0 {
 		return l.end()
 	}
-	return l, loginStep{send: out}, nil
+	return loginStep{send: out}, nil
 }
 
 // answered goes on once every REQ has its answer.
-func (l ircLogin) answered() (loginMachine, loginStep, error) {
+func (l *ircLogin) answered() (loginStep, error) {
 	switch {
 	case l.asked > 0 || l.ended:
-		return l, loginStep{}, nil
+		return loginStep{}, nil
 	case l.sasl.wanted() && !l.granted["sasl"]:
-		return l, loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server refuses SASL"})
+		return loginStep{}, never(&LoginError{Login: l.name(), Err: ErrCapability, Do: "the server refuses SASL"})
 	case l.sasl.wanted():
-		return l, loginStep{send: []byte("AUTHENTICATE " + l.sasl.mech + "\r\n")}, nil
+		return loginStep{send: []byte("AUTHENTICATE " + l.sasl.mech + "\r\n")}, nil
 	}
 	return l.end()
 }
 
-func (l ircLogin) end() (loginMachine, loginStep, error) {
+func (l *ircLogin) end() (loginStep, error) {
 	if l.ended {
-		return l, loginStep{}, nil
+		return loginStep{}, nil
 	}
 	l.ended = true
-	return l, loginStep{send: []byte("CAP END\r\n")}, nil
+	return loginStep{send: []byte("CAP END\r\n")}, nil
 }
 
 // candidate returns the next nick to try.
-func (l ircLogin) candidate(broken bool) string {
+func (l *ircLogin) candidate(broken bool) string {
 	base := l.nick
 	if broken { // what every network takes: letters and digits, and not many
 		base = strings.Map(func(r rune) rune {

@@ -21,7 +21,7 @@ type script struct {
 
 func (s script) play(t *testing.T) {
 	t.Helper()
-	m, out, err := s.login.begin()
+	out, err := s.login.begin()
 	sent := strings.Split(strings.TrimSuffix(string(out), "\r\n"), "\r\n")
 	done := false
 	for i, line := range s.lines {
@@ -42,7 +42,7 @@ func (s script) play(t *testing.T) {
 				t.Fatal(perr)
 			}
 			var step loginStep
-			m, step, err = m.step(msg)
+			step, err = s.login.step(msg)
 			sent, done = nil, step.done
 			if len(step.send) > 0 {
 				sent = strings.Split(strings.TrimSuffix(string(step.send), "\r\n"), "\r\n")
@@ -77,30 +77,30 @@ func TestTwitchLogin(t *testing.T) {
 	with := func(lines ...string) []string { return append(append([]string{}, first...), lines...) }
 	notice := func(text string) []string { return with(ack, "< :tmi.twitch.tv NOTICE * :"+text) }
 	for _, s := range []script{
-		{name: "named", login: named, done: true, lines: with(ack, "< :tmi.twitch.tv 001 bot :Welcome, GLHF!",
+		{name: "named", login: new(named), done: true, lines: with(ack, "< :tmi.twitch.tv 001 bot :Welcome, GLHF!",
 			"< :tmi.twitch.tv 002 bot :Your host is tmi.twitch.tv", "< :tmi.twitch.tv 375 bot :-", "< :tmi.twitch.tv 376 bot :>")},
-		{name: "anonymous", login: twitchLogin{nick: "justinfan1", membership: true}, done: true, lines: []string{
+		{name: "anonymous", login: &twitchLogin{nick: "justinfan1", membership: true}, done: true, lines: []string{
 			"> CAP REQ :twitch.tv/tags twitch.tv/commands twitch.tv/membership", "> NICK justinfan1",
 			"< :tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands twitch.tv/membership",
 			"< :tmi.twitch.tv 001 justinfan1 :Welcome, GLHF!", "< :tmi.twitch.tv 376 justinfan1 :>"}},
-		{name: "token without oauth:", login: twitchLogin{nick: "bot", token: NewSecret("s3cr3t")}, lines: first},
-		{name: "ping", login: named, lines: with("< PING :tmi.twitch.tv", "> PONG :tmi.twitch.tv")},
-		{name: "no capabilities", login: named, err: ErrCapability, never: true,
+		{name: "token without oauth:", login: &twitchLogin{nick: "bot", token: NewSecret("s3cr3t")}, lines: first},
+		{name: "ping", login: new(named), lines: with("< PING :tmi.twitch.tv", "> PONG :tmi.twitch.tv")},
+		{name: "no capabilities", login: new(named), err: ErrCapability, never: true,
 			lines: with("< :tmi.twitch.tv CAP * NAK :twitch.tv/tags twitch.tv/commands")},
-		{name: "not Twitch", login: named, err: ErrCapability, never: true,
+		{name: "not Twitch", login: new(named), err: ErrCapability, never: true,
 			lines: with("< :irc.example.net 001 bot :Welcome", "< :irc.example.net 376 bot :End of MOTD")},
-		{name: "bad token", login: named, err: ErrToken, says: "get a new token", never: true, lines: notice("Login authentication failed")},
-		{name: "bad format", login: named, err: ErrToken, says: "OAuth", never: true, lines: notice("Improperly formatted auth")},
-		{name: "unsuccessful", login: named, err: ErrToken, says: "Login unsuccessful", never: true, lines: notice("Login unsuccessful")},
-		{name: "bad nick", login: named, err: ErrNick, says: "lower case", never: true, lines: notice("Invalid NICK")},
-		{name: "error", login: named, err: ErrToken, says: "Error logging in", never: true, lines: notice("Error logging in")},
-		{name: "other notice", login: named, lines: notice("Be nice")},
-		{name: "reconnect", login: named, says: "come again", lines: with(ack, "< :tmi.twitch.tv RECONNECT")},
-		{name: "broken token", login: twitchLogin{nick: "bot", token: NewSecret("s3cr3t\r\nQUIT")}, err: nil, says: "irc: "},
+		{name: "bad token", login: new(named), err: ErrToken, says: "get a new token", never: true, lines: notice("Login authentication failed")},
+		{name: "bad format", login: new(named), err: ErrToken, says: "OAuth", never: true, lines: notice("Improperly formatted auth")},
+		{name: "unsuccessful", login: new(named), err: ErrToken, says: "Login unsuccessful", never: true, lines: notice("Login unsuccessful")},
+		{name: "bad nick", login: new(named), err: ErrNick, says: "lower case", never: true, lines: notice("Invalid NICK")},
+		{name: "error", login: new(named), err: ErrToken, says: "Error logging in", never: true, lines: notice("Error logging in")},
+		{name: "other notice", login: new(named), lines: notice("Be nice")},
+		{name: "reconnect", login: new(named), says: "come again", lines: with(ack, "< :tmi.twitch.tv RECONNECT")},
+		{name: "broken token", login: &twitchLogin{nick: "bot", token: NewSecret("s3cr3t\r\nQUIT")}, err: nil, says: "irc: "},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			if s.name == "broken token" {
-				if _, _, err := s.login.begin(); err == nil || strings.Contains(err.Error(), "s3cr3t") {
+				if _, err := s.login.begin(); err == nil || strings.Contains(err.Error(), "s3cr3t") {
 					t.Errorf("error %v, want one without the token", err)
 				}
 				return
@@ -123,31 +123,31 @@ func TestIRCLogin(t *testing.T) {
 	}
 	sasled = cat(sasled, "< :s CAP * ACK :sasl", "> AUTHENTICATE PLAIN", "< AUTHENTICATE +", "> AUTHENTICATE bWUAbWUAczNjcjN0")
 	for _, s := range []script{
-		{name: "no CAP", login: plain, done: true, lines: with(welcome...)},
-		{name: "several lines of LS", login: plain, done: true, lines: cat(with("< :s CAP * LS * :server-time unknown", "< :s CAP * LS :message-tags=x batch",
+		{name: "no CAP", login: new(plain), done: true, lines: with(welcome...)},
+		{name: "several lines of LS", login: new(plain), done: true, lines: cat(with("< :s CAP * LS * :server-time unknown", "< :s CAP * LS :message-tags=x batch",
 			"> CAP REQ :message-tags server-time", "< :s CAP bot ACK :message-tags server-time", "> CAP END"), welcome...)},
-		{name: "refused capabilities", login: plain, lines: with("< :s CAP * LS :server-time", "> CAP REQ :server-time",
+		{name: "refused capabilities", login: new(plain), lines: with("< :s CAP * LS :server-time", "> CAP REQ :server-time",
 			"< :s CAP bot NAK :server-time", "> CAP END")},
-		{name: "nothing to ask for", login: plain, lines: with("< :s CAP * LS :x y", "> CAP END")},
-		{name: "ping", login: plain, lines: with("< PING :abc", "> PONG :abc")},
-		{name: "password", login: ircLogin{nick: "bot", password: NewSecret("s3cr3t"), user: "u", real: "r e"},
+		{name: "nothing to ask for", login: new(plain), lines: with("< :s CAP * LS :x y", "> CAP END")},
+		{name: "ping", login: new(plain), lines: with("< PING :abc", "> PONG :abc")},
+		{name: "password", login: &ircLogin{nick: "bot", password: NewSecret("s3cr3t"), user: "u", real: "r e"},
 			lines: []string{"> CAP LS 302", "> PASS s3cr3t", "> NICK bot", "> USER u 0 * :r e"}},
-		{name: "bad password", login: plain, err: ErrToken, never: true, lines: with("< :s 464 bot :Password incorrect")},
-		{name: "banned", login: plain, err: ErrBanned, never: true, lines: with("< :s 465 bot :You are banned")},
-		{name: "ERROR of a ban", login: plain, err: ErrBanned, never: true, lines: with("< ERROR :Closing Link: (K-Lined)")},
-		{name: "ERROR", login: plain, says: "too fast", lines: with("< ERROR :Closing Link: (Connecting too fast)")},
-		{name: "nick in use", login: plain, done: true, lines: cat(with("< :s 433 * bot :in use", "> NICK bot_", "< :s 433 * bot_ :in use", "> NICK bot__"), welcome...)},
-		{name: "bad nick", login: ircLogin{nick: "9-bot"}, lines: []string{"> CAP LS 302", "> NICK 9-bot", "> USER 9-bot 0 * :9-bot",
+		{name: "bad password", login: new(plain), err: ErrToken, never: true, lines: with("< :s 464 bot :Password incorrect")},
+		{name: "banned", login: new(plain), err: ErrBanned, never: true, lines: with("< :s 465 bot :You are banned")},
+		{name: "ERROR of a ban", login: new(plain), err: ErrBanned, never: true, lines: with("< ERROR :Closing Link: (K-Lined)")},
+		{name: "ERROR", login: new(plain), says: "too fast", lines: with("< ERROR :Closing Link: (Connecting too fast)")},
+		{name: "nick in use", login: new(plain), done: true, lines: cat(with("< :s 433 * bot :in use", "> NICK bot_", "< :s 433 * bot_ :in use", "> NICK bot__"), welcome...)},
+		{name: "bad nick", login: &ircLogin{nick: "9-bot"}, lines: []string{"> CAP LS 302", "> NICK 9-bot", "> USER 9-bot 0 * :9-bot",
 			"< :s 432 * 9-bot :Erroneous", "> NICK c9bot"}},
-		{name: "SASL", login: user, done: true, lines: cat(cat(sasled, "< :s 900 bot x me :logged in", "< :s 903 bot :success", "> CAP END"), welcome...)},
-		{name: "SASL refused", login: user, err: ErrToken, says: "password", never: true, lines: cat(sasled, "< :s 904 bot :failed")},
-		{name: "SASL mechanisms", login: user, err: ErrToken, says: "EXTERNAL", never: true,
+		{name: "SASL", login: new(user), done: true, lines: cat(cat(sasled, "< :s 900 bot x me :logged in", "< :s 903 bot :success", "> CAP END"), welcome...)},
+		{name: "SASL refused", login: new(user), err: ErrToken, says: "password", never: true, lines: cat(sasled, "< :s 904 bot :failed")},
+		{name: "SASL mechanisms", login: new(user), err: ErrToken, says: "EXTERNAL", never: true,
 			lines: cat(sasled, "< :s 908 bot EXTERNAL :are available", "< :s 904 bot :failed")},
-		{name: "no SASL", login: user, err: ErrCapability, says: "no SASL", never: true, lines: with("< :s CAP * LS :server-time")},
-		{name: "no SASL and no CAP", login: user, err: ErrCapability, says: "no SASL", never: true, lines: with(welcome...)},
-		{name: "PLAIN in the clear", login: ircLogin{nick: "bot", sasl: sasl{user: "me"}}, err: ErrCapability, says: "in the clear", never: true,
+		{name: "no SASL", login: new(user), err: ErrCapability, says: "no SASL", never: true, lines: with("< :s CAP * LS :server-time")},
+		{name: "no SASL and no CAP", login: new(user), err: ErrCapability, says: "no SASL", never: true, lines: with(welcome...)},
+		{name: "PLAIN in the clear", login: &ircLogin{nick: "bot", sasl: sasl{user: "me"}}, err: ErrCapability, says: "in the clear", never: true,
 			lines: with("< :s CAP * LS :sasl=PLAIN")},
-		{name: "server echoes the password", login: ircLogin{nick: "bot", password: NewSecret("s3cr3t")}, says: "***",
+		{name: "server echoes the password", login: &ircLogin{nick: "bot", password: NewSecret("s3cr3t")}, says: "***",
 			lines: []string{"> CAP LS 302", "> PASS s3cr3t", "> NICK bot", "> USER bot 0 * :bot", "< ERROR :bad password s3cr3t"}},
 	} {
 		t.Run(s.name, s.play)
@@ -155,7 +155,8 @@ func TestIRCLogin(t *testing.T) {
 }
 
 func TestNicksRunOut(t *testing.T) {
-	m, _, err := ircLogin{nick: "bot"}.begin()
+	m := &ircLogin{nick: "bot"}
+	_, err := m.begin()
 	seen := map[string]bool{"bot": true}
 	for range nickTries - 1 {
 		if err != nil {
@@ -163,7 +164,7 @@ func TestNicksRunOut(t *testing.T) {
 		}
 		msg, _ := Parse(":s 433 * x :in use")
 		var s loginStep
-		m, s, err = m.step(msg)
+		s, err = m.step(msg)
 		nick := strings.TrimSpace(strings.TrimPrefix(string(s.send), "NICK "))
 		if seen[nick] && len(seen) < 3 {
 			t.Errorf("nick %q twice", nick)
@@ -171,7 +172,7 @@ func TestNicksRunOut(t *testing.T) {
 		seen[nick] = true
 	}
 	msg, _ := Parse(":s 433 * x :in use")
-	if _, _, err = m.step(msg); !errors.Is(err, ErrNick) {
+	if _, err = m.step(msg); !errors.Is(err, ErrNick) {
 		t.Errorf("error %v, want ErrNick", err)
 	}
 }

@@ -14,56 +14,55 @@ type twitchLogin struct {
 }
 
 // begin asks for everything at once: Twitch answers in order.
-func (l twitchLogin) begin() (loginMachine, []byte, error) {
+func (l *twitchLogin) begin() ([]byte, error) {
 	caps := "twitch.tv/tags twitch.tv/commands"
 	if l.membership {
 		caps += " twitch.tv/membership"
 	}
-	out, err := AppendCap(nil, "REQ", caps)
+	out, err := AppendCap(make([]byte, 0, 128), "REQ", caps)
 	if err != nil {
-		return l, nil, err
+		return nil, err
 	}
 	if !l.token.IsZero() {
 		if out, err = AppendPass(out, "oauth:"+strings.TrimPrefix(l.token.Reveal(), "oauth:")); err != nil {
-			return l, nil, never(&LoginError{Login: l.nick, Err: ErrToken, Do: "the token has characters that no token has"})
+			return nil, never(&LoginError{Login: l.nick, Err: ErrToken, Do: "the token has characters that no token has"})
 		}
 	}
-	out, err = AppendNick(out, l.nick)
-	return l, out, err
+	return AppendNick(out, l.nick)
 }
 
-func (l twitchLogin) step(m *Message) (loginMachine, loginStep, error) {
+func (l *twitchLogin) step(m *Message) (loginStep, error) {
 	switch m.Command() {
 	case "PING":
 		pong, err := AppendPong(nil, m.Text())
-		return l, loginStep{send: pong}, err
+		return loginStep{send: pong}, err
 	case "CAP":
 		switch m.Param(1) {
 		case "ACK":
 			l.acked = true
 		case "NAK":
-			return l, loginStep{}, never(&LoginError{Login: l.nick, Text: m.Text(), Err: ErrCapability,
+			return loginStep{}, never(&LoginError{Login: l.nick, Text: m.Text(), Err: ErrCapability,
 				Do: "the server is not Twitch's"})
 		}
 	case "001":
-		l.welcome, l.nick = true, m.Param(0)
+		l.welcome, l.nick = true, strings.Clone(m.Param(0))
 	case "376", "422":
 		if !l.acked {
-			return l, loginStep{}, never(&LoginError{Login: l.nick, Err: ErrCapability, Do: "the server is not Twitch's"})
+			return loginStep{}, never(&LoginError{Login: l.nick, Err: ErrCapability, Do: "the server is not Twitch's"})
 		}
-		return l, loginStep{done: l.welcome}, nil
+		return loginStep{done: l.welcome}, nil
 	case "NOTICE":
 		if err := loginNotice(l.nick, m); err != nil {
-			return l, loginStep{}, never(err)
+			return loginStep{}, never(err)
 		}
 	case "RECONNECT":
-		return l, loginStep{}, errRetryLater
+		return loginStep{}, errRetryLater
 	}
-	return l, loginStep{}, nil
+	return loginStep{}, nil
 }
 
-func (l twitchLogin) result() loginResult {
-	return loginResult{nick: strings.Clone(l.nick), caps: map[string]bool{"twitch.tv/tags": true, "twitch.tv/commands": true}}
+func (l *twitchLogin) result() loginResult {
+	return loginResult{nick: l.nick}
 }
 
 // loginNotices has the texts by which Twitch turns a login away. They come
