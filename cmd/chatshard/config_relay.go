@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"net"
 	"slices"
@@ -25,7 +26,9 @@ type relayConfig struct {
 	Webhooks    []webhookConfig `yaml:"webhooks,omitempty"`
 	DeadLetters string          `yaml:"dead_letters"` // a directory
 
-	fromFile []relayToken // of TokensFile
+	fromFile   []relayToken        // of TokensFile
+	fileSum    [sha256.Size]byte   // of its content
+	tokenNames map[string]position // of Tokens
 }
 
 // relayLog is how much is kept.
@@ -121,8 +124,6 @@ func (k *checker) relay(c *relayConfig) {
 // server returns what the configuration makes of the server's own.
 func (c *relayConfig) server() *relay.ServerConfig {
 	cfg := &relay.ServerConfig{Addr: c.Listen, CertFile: c.CertFile, KeyFile: c.KeyFile, Origins: c.Origins, Compress: c.Compress}
-	for _, t := range slices.Concat(c.Tokens, c.fromFile) {
-		cfg.Tokens = append(cfg.Tokens, t.token())
-	}
+	cfg.Tokens = serverTokens(c.Tokens, c.fromFile)
 	return cfg
 }

@@ -89,6 +89,14 @@ func TestTokensFile(t *testing.T) {
 			t.Errorf("%q: exit %d: %s\nwant %s", c.text, code, stdout, path+c.want)
 		}
 	}
+	empty := written(t, "c.yaml", relayHead+"  tokens_file: tokens\n")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(empty), "tokens"), []byte("# to come\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, _ := chatshard(t, "config", "check", "-c", empty)
+	if code != exitUsage || !strings.Contains(stdout, "has no token, and without one everybody on this machine may do everything; write") {
+		t.Errorf("a file without a token: exit %d: %s", code, stdout)
+	}
 	file := written(t, "c.yaml", relayHead+"  listen: 0.0.0.0:80\n  tokens: [{name: x, hash: \""+hash+"\", roles: [admin]}]\n  tokens_file: tokens\n")
 	text := "# name hash roles limits\n\na " + hash + " read,send\nb\t" + hash + "\tsend connections=5 requests=90/1m sends=off # for tests\n"
 	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "tokens"), []byte(text), 0o600); err != nil {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +37,9 @@ func (l *tokenLimits) defaults() {
 func (t *relayToken) defaults() { t.Limits.defaults() }
 
 const (
-	maxTokens   = 1000
-	maxRequests = 10_000 // a second, of one token
+	maxTokens     = 1000
+	maxTokensFile = 1 << 20
+	maxRequests   = 10_000 // a second, of one token
 )
 
 var relayRoles = []string{string(relay.RoleRead), string(relay.RoleSend), string(relay.RoleAdmin)}
@@ -55,14 +59,20 @@ func (k *checker) tokens(path string, c *relayConfig) {
 			k.failAt(at, what, fix)
 		}, &c.Tokens[i], k.where(p), first)
 	}
+	c.tokenNames = maps.Clone(first)
 	if c.TokensFile != "" {
 		c.TokensFile = k.where(path + ".tokens_file").relative(c.TokensFile)
-		text, err := readFile(c.TokensFile, maxConfigFile)
+		text, err := readFile(c.TokensFile, maxTokensFile)
 		if err != nil {
 			k.failAt(path+".tokens_file", fmt.Sprintf("%s %v", quote(c.TokensFile), err), "check the path and its permissions")
 			return
 		}
-		c.fromFile = k.tokensFile(c.TokensFile, text, first)
+		wrong := len(k.problems)
+		c.fromFile, c.fileSum = k.tokensFile(c.TokensFile, text, first), sha256.Sum256([]byte(text))
+		if len(c.Tokens)+len(c.fromFile) == 0 && len(k.problems) == wrong {
+			k.failAt(path+".tokens_file", quote(c.TokensFile)+" has no token, and without one everybody on this machine may do everything",
+				"write a name, a hash and roles into it, or remove tokens_file")
+		}
 	}
 	if n := len(c.Tokens) + len(c.fromFile); n > maxTokens {
 		k.failAt(path, fmt.Sprintf("%d tokens", n), fmt.Sprintf("use at most %d", maxTokens))
@@ -179,6 +189,15 @@ func fieldsAt(line string) []word {
 		all = append(all, word{text, utf8.RuneCountInString(line[:len(line)-len(rest)]) + 1})
 		rest = rest[len(text):]
 	}
+}
+
+// serverTokens returns what the configuration makes of the server's own.
+func serverTokens(lists ...[]relayToken) []relay.Token {
+	var all []relay.Token
+	for _, t := range slices.Concat(lists...) {
+		all = append(all, t.token())
+	}
+	return all
 }
 
 // token returns what the configuration makes of the server's own.

@@ -393,6 +393,9 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 		p.abandon(ctx)
 		return nil, err
 	}
+	if c := r.config.Relay; c.TokensFile != "" {
+		p.serving.Go(func() { watchTokens(p.ctx, c, p.server.SetTokens, p.zlog) })
+	}
 	if p.lapses != nil {
 		p.serving.Go(func() { p.lapses.watch(p.ctx) })
 		p.serving.Go(func() { p.marks.watch(p.ctx, p.hub) })
@@ -479,19 +482,4 @@ func (p *pipeline) close(ctx context.Context) error {
 		return fmt.Errorf("log: %w", err)
 	}
 	return nil
-}
-
-// cursors keeps the cursors of named consumers in the engine.
-type cursors struct{ store *relay.Store }
-
-func (c cursors) Load(ctx context.Context, name string) (relay.Cursor, error) {
-	text, err := c.store.Load(ctx, name)
-	if err != nil || len(text) == 0 {
-		return relay.Cursor{}, err
-	}
-	return relay.ParseCursor(string(text))
-}
-
-func (c cursors) Save(ctx context.Context, name string, at relay.Cursor) error {
-	return c.store.Save(ctx, name, []byte(at.String()))
 }

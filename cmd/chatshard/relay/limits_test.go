@@ -1,12 +1,16 @@
 package relay
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/chatshard/chatshard/irc"
 )
@@ -68,5 +72,76 @@ func TestTokenLimits(t *testing.T) {
 		if err := c.Check(); err == nil || !strings.Contains(err.Error(), `token "a": a limit`) {
 			t.Errorf("%v: %v", bad, err)
 		}
+	}
+}
+
+// Tokens are replaced while streams are open: those of a token that stays go on.
+func TestTokensChange(t *testing.T) {
+	h := newTestHub(t, nil)
+	token := func(name string, roles ...Role) Token {
+		return Token{Name: name, Hash: HashToken(name + "-token"), Roles: roles, Rate: 1000}
+	}
+	s := serve(t, h, &ServerConfig{Tokens: []Token{token("stays", RoleRead), token("goes", RoleRead), token("changes", RoleAdmin)}})
+	status := func(name string) int {
+		return s.get(t, "/v1/poll?wait=0s", "Authorization", "Bearer "+name+"-token").StatusCode
+	}
+	stream := func(name, path string) *lineConsumer {
+		resp := s.get(t, path, "Authorization", "Bearer "+name+"-token")
+		if resp.StatusCode != 200 {
+			t.Fatalf("%s gets %d", name, resp.StatusCode)
+		}
+		return &lineConsumer{resp: resp, r: bufio.NewReader(resp.Body), sse: strings.Contains(path, "sse")}
+	}
+	stays, sse, lines := stream("stays", "/v1/stream?from=e1:0"), stream("goes", "/v1/sse?from=e1:0"), stream("changes", "/v1/stream?from=e1:0")
+	ws, _, err := websocket.DefaultDialer.Dial("ws://"+s.addr+"/v1/ws", http.Header{"Authorization": {"Bearer goes-token"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	h.say(t, 1, "x")
+	for _, c := range []consumer{stays, sse, lines, &wsConsumer{ws}} {
+		if _, err := c.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	bad := token("new", RoleRead)
+	bad.Hash = "new-token"
+	if err := s.SetTokens([]Token{bad}); !errors.Is(err, ErrServer) || strings.Contains(err.Error(), "new-token") {
+		t.Errorf("a bad token: %v", err)
+	}
+	if n := status("goes"); n != 200 {
+		t.Errorf("after a bad list: %d", n)
+	}
+	next := []Token{token("new", RoleRead), token("changes", RoleRead), token("stays", RoleRead)}
+	if err := s.SetTokens(next); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"stays": 200, "goes": 401, "changes": 200, "new": 200} {
+		if n := status(name); n != want {
+			t.Errorf("%s gets %d, want %d", name, n, want)
+		}
+	}
+	if rest, err := io.ReadAll(sse.r); err != nil || !strings.Contains(string(rest), `event: end`+"\n"+`data: {"reason":"revoked","cursor":"e1:1"}`) {
+		t.Errorf("SSE ended with %q, %v", rest, err)
+	}
+	if _, err := lines.next(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a stream of a token with other roles: %v, want its end", err)
+	}
+	if _, err := (&wsConsumer{ws}).next(); !websocket.IsCloseError(err, websocket.ClosePolicyViolation) || !strings.Contains(err.Error(), "revoked e1:1") {
+		t.Errorf("a WebSocket: %v", err)
+	}
+	h.say(t, 1, "y")
+	if line, err := stays.next(); err != nil || !strings.Contains(string(line), "y") {
+		t.Errorf("the stream of a token that stays: %q, %v", line, err)
+	}
+	if err := s.SetTokens(nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := status("stays"); n != 401 {
+		t.Errorf("with no token: %d, want 401", n)
+	}
+	if err := serve(t, newTestHub(t, nil), nil).SetTokens(next); !errors.Is(err, ErrServer) {
+		t.Errorf("of a server for everybody: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ import (
 type ServerConfig struct {
 	Addr              string                  // default 127.0.0.1:8787; a public one needs Tokens
 	CertFile, KeyFile string                  // of TLS; default: none
-	Tokens            []Token                 // default: everybody who reaches a loopback address may all
+	Tokens            []Token                 // default: everybody who reaches a loopback address may all; Server.SetTokens changes them
 	Origins           []string                // of web pages that may connect, as https://example.org; default: the server's own
 	Cursors           Cursors                 // of named consumers; default: there are none
 	Compress          bool                    // offer permessage-deflate to WebSockets
@@ -86,12 +86,12 @@ func NewServer(hub *Hub, cfg *ServerConfig) (*Server, error) {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
-	g, err := newGuard(&c)
-	if err != nil {
+	s := &Server{hub: hub, cfg: c, mux: http.NewServeMux(), log: c.Logger, streams: make(chan struct{}, c.Streams), metrics: newServerMetrics()}
+	s.stop, s.end = context.WithCancel(context.Background()) // Serve or Close ends it
+	var err error
+	if s.guard, err = newGuard(s.stop, &c); err != nil {
 		return nil, err
 	}
-	s := &Server{hub: hub, cfg: c, guard: g, mux: http.NewServeMux(), log: c.Logger, streams: make(chan struct{}, c.Streams), metrics: newServerMetrics()}
-	s.stop, s.end = context.WithCancel(context.Background()) // Serve or Close ends it
 	if c.Cursors != nil {
 		s.consumers = NewConsumers(hub, c.Cursors)
 	}
@@ -109,6 +109,20 @@ func NewServer(hub *Hub, cfg *ServerConfig) (*Server, error) {
 	s.Handle("GET /v1/ws", RoleRead, http.HandlerFunc(s.websocket))
 	s.Handle("POST /v1/ack", RoleRead, http.HandlerFunc(s.ack))
 	return s, nil
+}
+
+// SetTokens replaces the tokens of a server that was made with some; with none,
+// nobody gets in. The streams of a token that is no longer there, or has other
+// roles or limits, end; those of the others go on. The error says what is wrong
+// with a token; then nothing has changed.
+func (s *Server) SetTokens(tokens []Token) error {
+	if s.guard.open != nil {
+		return fmt.Errorf("%w: it was made for everybody who reaches it: give it tokens at the start", ErrServer)
+	}
+	if err := checkTokens(tokens); err != nil {
+		return err
+	}
+	return s.guard.set(tokens)
 }
 
 // Consumers returns the named consumers, nil without ServerConfig.Cursors.

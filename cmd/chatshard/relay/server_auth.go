@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -14,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chatshard/chatshard/balancer"
@@ -59,8 +62,20 @@ func (c *ServerConfig) Check() error {
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return fmt.Errorf("%w: TLS needs both a certificate and a key file", ErrServer)
 	}
+	if err := checkTokens(c.Tokens); err != nil {
+		return err
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+			return fmt.Errorf("%w: origin %q: want one as https://example.org, or *", ErrServer, o)
+		}
+	}
+	return nil
+}
+
+func checkTokens(tokens []Token) error {
 	names := map[string]bool{}
-	for i, t := range c.Tokens {
+	for i, t := range tokens {
 		if t.Name == "" || names[t.Name] {
 			return fmt.Errorf("%w: token %d: name %q: want one of its own", ErrServer, i+1, t.Name)
 		}
@@ -78,11 +93,6 @@ func (c *ServerConfig) Check() error {
 		}
 		if t.Connections < 0 || t.Rate < 0 || t.Sends.N > 0 && t.Sends.Per <= 0 || t.Sends.N > maxSends {
 			return fmt.Errorf("%w: token %q: a limit that is negative or too large", ErrServer, t.Name)
-		}
-	}
-	for _, o := range c.Origins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
-			return fmt.Errorf("%w: origin %q: want one as https://example.org, or *", ErrServer, o)
 		}
 	}
 	return nil
@@ -115,8 +125,38 @@ type guest struct {
 	rate  bucket
 	sends *balancer.Window // nil: no limit
 
+	of   Token           // what it was made of
+	gone context.Context // ends when the token is taken away, and with the server
+	end  context.CancelFunc
+
 	mu    sync.Mutex // guards conns
 	conns int
+}
+
+func newGuest(stop context.Context, t Token) (*guest, error) {
+	sum, err := t.sum()
+	if err != nil {
+		return nil, err
+	}
+	g := &guest{name: t.Name, roles: slices.Clone(t.Roles), sum: sum, limit: cmp.Or(t.Connections, 100), of: t}
+	g.of.Roles = g.roles
+	rate := cmp.Or(t.Rate, 20)
+	g.rate = bucket{rate: rate, burst: max(2*rate, 1)}
+	switch {
+	case t.Sends.N == 0:
+		g.sends = balancer.NewWindow(300, time.Minute)
+	case t.Sends.N > 0:
+		g.sends = balancer.NewWindow(t.Sends.N, t.Sends.Per)
+	}
+	g.gone, g.end = context.WithCancel(stop)
+	return g, nil
+}
+
+// is reports whether t is the token that g was made of, with the same roles and
+// limits.
+func (g *guest) is(t *Token) bool {
+	return g.of.Name == t.Name && g.of.Hash == t.Hash && slices.Equal(g.roles, t.Roles) &&
+		g.of.Connections == t.Connections && g.of.Rate == t.Rate && g.of.Sends == t.Sends
 }
 
 func (g *guest) may(role Role) bool {
@@ -168,10 +208,12 @@ func (b *bucket) take(now time.Time, n float64) time.Duration {
 
 // guard knows the tokens, and who guesses.
 type guard struct {
-	guests  []*guest
+	stop    context.Context // of the server
+	guests  atomic.Pointer[[]*guest]
 	open    *guest // for everybody; nil: tokens are needed
 	origins []string
 
+	setting sync.Mutex         // one change of guests at a time
 	mu      sync.Mutex         // guards guesses
 	guesses map[string]*bucket // by address
 	others  bucket             // of addresses for which there is no room
@@ -183,32 +225,40 @@ const (
 	maxGuessers      = 4096
 )
 
-func newGuard(c *ServerConfig) (*guard, error) {
-	g := &guard{origins: c.Origins, guesses: map[string]*bucket{}, others: bucket{rate: 100.0 / 60, burst: 100}}
+func newGuard(stop context.Context, c *ServerConfig) (*guard, error) {
+	g := &guard{stop: stop, origins: c.Origins, guesses: map[string]*bucket{}, others: bucket{rate: 100.0 / 60, burst: 100}}
 	if len(c.Tokens) == 0 {
-		g.open = &guest{name: "local", roles: []Role{RoleAdmin}, limit: 10_000, rate: bucket{rate: 10_000, burst: 10_000}}
+		g.open = &guest{name: "local", roles: []Role{RoleAdmin}, limit: 10_000, rate: bucket{rate: 10_000, burst: 10_000}, gone: stop}
 	}
-	for _, t := range c.Tokens {
-		sum, err := t.sum()
+	return g, g.set(c.Tokens)
+}
+
+// set replaces the tokens. Who is still there keeps its streams and what is
+// left of its limits.
+func (g *guard) set(tokens []Token) error {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	var old, all []*guest
+	if p := g.guests.Load(); p != nil {
+		old = slices.Clone(*p)
+	}
+	for i := range tokens {
+		t := &tokens[i]
+		if j := slices.IndexFunc(old, func(o *guest) bool { return o.is(t) }); j >= 0 {
+			all, old = append(all, old[j]), slices.Delete(old, j, j+1)
+			continue
+		}
+		who, err := newGuest(g.stop, *t)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if t.Connections == 0 {
-			t.Connections = 100
-		}
-		if t.Rate == 0 {
-			t.Rate = 20
-		}
-		who := &guest{name: t.Name, roles: t.Roles, sum: sum, limit: t.Connections, rate: bucket{rate: t.Rate, burst: max(2*t.Rate, 1)}}
-		if t.Sends.N == 0 {
-			t.Sends = irc.Rate{N: 300, Per: time.Minute}
-		}
-		if t.Sends.N > 0 {
-			who.sends = balancer.NewWindow(t.Sends.N, t.Sends.Per)
-		}
-		g.guests = append(g.guests, who)
+		all = append(all, who)
 	}
-	return g, nil
+	g.guests.Store(&all)
+	for _, o := range old {
+		o.end()
+	}
+	return nil
 }
 
 // problem is an answer that is not what was asked for.
@@ -248,7 +298,7 @@ func (g *guard) admit(r *http.Request, role Role) (*guest, *problem) {
 	address, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if token != "" {
 		sum := sha256.Sum256([]byte(token))
-		for _, c := range g.guests { // all of them: how long it takes says nothing
+		for _, c := range *g.guests.Load() { // all of them: how long it takes says nothing
 			if subtle.ConstantTimeCompare(sum[:], c.sum[:]) == 1 {
 				who = c
 			}

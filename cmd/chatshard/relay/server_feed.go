@@ -190,6 +190,8 @@ func (f *feed) ended(err error) (reason string) {
 		reason = "epoch"
 	case f.server.stop.Err() != nil || errors.Is(err, ErrClosed):
 		reason = "stopped"
+	case f.who.gone.Err() != nil:
+		reason = "revoked"
 	case errors.Is(err, context.Canceled):
 		reason = "left"
 	default:
@@ -200,9 +202,10 @@ func (f *feed) ended(err error) (reason string) {
 	return reason
 }
 
-// both returns a context that ends with the request or the server.
-func (s *Server) both(ctx context.Context) (context.Context, context.CancelFunc) {
+// while returns a context that ends with the request, with the token or with
+// the server.
+func (f *feed) while(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.stop, cancel)
+	stop := context.AfterFunc(f.who.gone, cancel)
 	return ctx, func() { stop(); cancel() }
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ func sseFormat(epoch string) func(dst []byte, it *Item) []byte {
 	}
 }
 
+// told are the reasons for which a stream ends that its consumer hears of.
+var told = []string{"slow", "unacknowledged", "epoch", "revoked"}
+
 // stream is GET /v1/stream and /v1/sse.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	sse := r.URL.Path == "/v1/sse" || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
@@ -43,7 +47,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if sse {
 		format = sseFormat(f.of)
 	}
-	ctx, cancel := s.both(r.Context())
+	ctx, cancel := f.while(r.Context())
 	defer cancel()
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{}) // nothing is to be read: the server's would end the stream
@@ -92,7 +96,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			f.done(ctx, batch)
 		}
 	}
-	if reason := f.ended(err); sse && (reason == "slow" || reason == "unacknowledged" || reason == "epoch") {
+	if reason := f.ended(err); sse && slices.Contains(told, reason) {
 		_ = write(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q,\"cursor\":%q}\n\n", reason, f.Cursor()))
 	}
 }
@@ -137,7 +141,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{})
-	ctx, cancel := s.both(r.Context())
+	ctx, cancel := f.while(r.Context())
 	defer cancel()
 	f.opts.Idle = max(wait, time.Millisecond)
 	body := []byte{}

@@ -81,7 +81,7 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 // serve is all of a connection's life.
 func (c *websocketConn) serve() {
 	defer c.feed.close()
-	ctx, cancel := context.WithCancel(c.server.stop) // the request's is over
+	ctx, cancel := context.WithCancel(c.who.gone) // the request's is over
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer c.conn.Close() // unblocks it
@@ -180,7 +180,7 @@ func (c *websocketConn) close(err error) {
 	switch reason {
 	case "stopped", "epoch":
 		code = websocket.CloseGoingAway
-	case "slow", "unacknowledged":
+	case "slow", "unacknowledged", "revoked":
 		code = websocket.ClosePolicyViolation
 	case "error":
 		code = websocket.CloseInternalServerErr
