@@ -32,21 +32,43 @@ func (k *checker) twitch(c *twitchConfig) {
 	if c.Account != nil {
 		k.account("twitch.account", c, c.Account)
 	}
-	named := map[string]int{}
+	names, logins := map[string]string{}, map[string]string{} // of what stands where
+	if c.Account != nil {
+		names[c.Account.Name], logins[c.Account.Login] = "twitch.account", "twitch.account"
+	}
+	twice := func(path string, a *accountConfig) bool {
+		first, twice := names[a.Name]
+		if twice {
+			k.failAt(path, fmt.Sprintf("a second account called %s: first at %v", quote(a.Name), k.where(first)), "remove one, or give it another name")
+		}
+		return twice
+	}
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		path := fmt.Sprintf("twitch.accounts[%d]", i)
 		k.account(path, c, a)
-		if first, twice := named[a.Name]; twice {
-			k.failAt(path, fmt.Sprintf("a second account called %s: first at %v", quote(a.Name), k.where(fmt.Sprintf("twitch.accounts[%d]", first))), "remove one, or give it another name")
+		if twice(path, a) {
 			continue
 		}
-		named[a.Name] = i
+		names[a.Name] = path
+		if first, twice := logins[a.Login]; twice && !a.anonymous() {
+			k.failAt(path+".login", fmt.Sprintf("a second account with the login %s: first at %v", a.Login, k.where(first)), "remove one: a login has one budget")
+			continue
+		}
+		logins[a.Login] = path
 	}
-	if c.Sender != nil {
-		k.account("twitch.sender", c, c.Sender)
-		if c.Sender.anonymous() && !k.broken {
-			k.failAt("twitch.sender", "no login: an anonymous account cannot send", "set login and token_file, or remove the section")
+	if a := c.Sender; a != nil {
+		k.account("twitch.sender", c, a)
+		first, reads := logins[a.Login]
+		switch {
+		case a.anonymous():
+			if !k.broken {
+				k.failAt("twitch.sender", "no login: an anonymous account cannot send", "set login and token_file, or remove the section")
+			}
+		case reads:
+			k.failAt("twitch.sender.login", fmt.Sprintf("%s reads as well: see %v", a.Login, k.where(first)), "remove the section: of the accounts that read, the first with a login sends")
+		default:
+			twice("twitch.sender", a)
 		}
 	}
 }

@@ -110,6 +110,12 @@ func TestBadConfig(t *testing.T) {
 		{"bad login", "version: 1\ntwitch:\n  account: {login: my bot, token: " + goodToken + "}\n", []string{`FILE:3:20: twitch.account.login: "my bot" is not a Twitch login; `}},
 		{"justinfan", "version: 1\ntwitch:\n  account: {login: justinfan12}\n", []string{`FILE:3:20: twitch.account.login: justinfan logins are anonymous; `}},
 		{"verified nobody", "version: 1\ntwitch:\n  account: {verified: true}\n", []string{`FILE:3:23: twitch.account.verified: an anonymous account cannot be verified; `}},
+		{"two accounts of a login", "version: 1\ntwitch:\n  accounts:\n    - {login: bot, token: " + goodToken + "}\n    - {name: other, login: Bot, token: " + goodToken + "}\n", []string{
+			`FILE:5:28: twitch.accounts[1].login: a second account with the login bot: first at FILE:4:7; remove one`}},
+		{"sender that reads", "version: 1\ntwitch:\n  account: {login: bot, token: " + goodToken + "}\n  sender: {login: bot, token: " + goodToken + "}\n", []string{
+			`FILE:4:19: twitch.sender.login: bot reads as well: see FILE:3:3; remove the section`}},
+		{"sender of a reader's name", "version: 1\ntwitch:\n  account: {name: me, login: bot, token: " + goodToken + "}\n  sender: {name: me, login: other, token: " + goodToken + "}\n", []string{
+			`FILE:4:3: twitch.sender: a second account called "me": first at FILE:3:3; remove one`}},
 		{"anonymous sender", "version: 1\ntwitch:\n  sender: {}\n", []string{`FILE:3:3: twitch.sender: no login: an anonymous account cannot send; `}},
 		{"token with a blank", "version: 1\ntwitch:\n  account: {login: bot, token: \"hunter2 hunter2\"}\n", []string{`FILE:3:32: twitch.account.token: the token contains a blank or a line break; `}},
 		{"token with oauth: twice", "version: 1\ntwitch:\n  account: {login: bot, token: \"oauth:oauth:hunter2\"}\n", []string{`FILE:3:32: twitch.account.token: the token has "oauth:" twice before it; `}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chatshard/chatshard/channels"
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -64,8 +65,9 @@ type relayRun struct {
 	config   *config
 	log      zerolog.Logger
 	carriers []*carrier
-	sender   *carrier    // on Twitch; nil: who reads sends
-	bot      *botCarrier // nil: no Discord
+	sender   *carrier             // on Twitch; nil: who reads sends
+	bot      *botCarrier          // nil: no Discord
+	rest     *relay.DiscordSender // likewise, and without a relay
 	roster   *roster
 	assigned channels.Assignment // used by who has the roster's turn
 }

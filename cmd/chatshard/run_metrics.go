@@ -59,22 +59,28 @@ func (m *runMetrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(queueDesc, queued, who...)
 	}
-	for _, k := range m.run.carriers {
-		who := []string{string(k.platform), "", k.encoder.account}
-		if k.platform == channels.IRC {
-			who[1] = k.account
-		}
+	account := func(k *carrier, who []string, budgets ...balancer.Budget) {
 		shards(k.balancer, who)
-		states := k.balancer.Count()
-		for s := balancer.Wanted; s <= balancer.Parting; s++ {
-			gauge(channelsDesc, states[s], append(who[:3:3], s.String())...)
-		}
-		for _, b := range []balancer.Budget{balancer.BudgetJoin, balancer.BudgetLogin, balancer.BudgetSend} {
+		for _, b := range budgets {
 			if n, limited := k.transport.Account().Left(b); limited {
 				gauge(budgetDesc, n, append(who[:3:3], b.String())...)
 			}
 		}
 		up(k.ended.Load() != nil, who...)
+	}
+	for _, k := range m.run.carriers {
+		who := []string{string(k.platform), "", k.encoder.account}
+		if k.platform == channels.IRC {
+			who[1] = k.account
+		}
+		account(k, who, balancer.BudgetJoin, balancer.BudgetLogin, balancer.BudgetSend)
+		states := k.balancer.Count()
+		for s := balancer.Wanted; s <= balancer.Parting; s++ {
+			gauge(channelsDesc, states[s], append(who[:3:3], s.String())...)
+		}
+	}
+	if k := m.run.sender; k != nil {
+		account(k, []string{string(k.platform), "", k.account}, balancer.BudgetLogin, balancer.BudgetSend)
 	}
 	if m.run.config.Twitch != nil {
 		gauge(channelsDesc, m.run.roster.now.Load().over, string(channels.Twitch), "", "", balancer.Denied.String())
@@ -95,6 +101,11 @@ func (m *runMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(guildsDesc, away, append(who[:3:3], "unavailable")...)
 		if left, ok := b.client.Transport().Budget(); ok {
 			gauge(budgetDesc, left.Left, append(who[:3:3], balancer.BudgetIdentify.String())...)
+		}
+		if m.run.rest != nil {
+			sends, invalid := m.run.rest.Left()
+			gauge(budgetDesc, sends, append(who[:3:3], balancer.BudgetSend.String())...)
+			gauge(budgetDesc, invalid, append(who[:3:3], "invalid")...)
 		}
 		up(b.ended.Load(), who...)
 	}

@@ -72,6 +72,8 @@ relay: {listen: %q}
 		sample("chatshard_shards", "mybot", "", "discord", "state", "ready", "2"),
 		sample("chatshard_guilds", "mybot", "", "discord", "state", "available", "20"),
 		sample("chatshard_budget_left", "mybot", "", "discord", "budget", "identify", "998"),
+		sample("chatshard_budget_left", "mybot", "", "discord", "budget", "send", "40"),
+		sample("chatshard_budget_left", "mybot", "", "discord", "budget", "invalid", "2000"),
 		`chatshard_log_healthy 1`, `chatshard_log_waiting_entries 0`,
 		`chatshard_events_total{kind="ready",platform="discord"} 2`,
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -425,14 +426,16 @@ func (r *relayRun) accounts() []relay.Subject {
 	return all
 }
 
-// routes are where each account sends.
+// routes are where each account sends, and makes what sends on Discord. An anonymous one says that it cannot, if
+// there is no other.
 func (r *relayRun) routes() []relay.Route {
+	named := slices.ContainsFunc(r.carriers, func(k *carrier) bool { return k.platform == channels.Twitch && !k.transport.Account().IsAnonymous() })
 	var all []relay.Route
 	if k := r.sender; k != nil {
 		all = append(all, relay.Route{Platform: k.platform, Account: k.account, Sender: relay.NewIRCSender(k.client, k.config)})
 	}
 	for _, k := range r.carriers {
-		if k.platform == channels.Twitch && r.sender != nil {
+		if k.platform == channels.Twitch && (r.sender != nil || named && k.transport.Account().IsAnonymous()) {
 			continue
 		}
 		route := relay.Route{Platform: k.platform, Account: k.account, Sender: relay.NewIRCSender(k.client, k.config)}
@@ -444,10 +447,8 @@ func (r *relayRun) routes() []relay.Route {
 	if c := r.config.Discord; c != nil {
 		tls, err := c.TLS.client()
 		if err == nil {
-			all = append(all, relay.Route{
-				Platform: channels.Discord, Account: c.Account.Name,
-				Sender: relay.NewDiscordSender(discord.FixedToken(string(c.Account.Token)), &relay.DiscordConfig{API: c.API, HTTPClient: httpClient(tls)}),
-			})
+			r.rest = relay.NewDiscordSender(discord.FixedToken(string(c.Account.Token)), &relay.DiscordConfig{API: c.API, HTTPClient: httpClient(tls)})
+			all = append(all, relay.Route{Platform: channels.Discord, Account: c.Account.Name, Sender: r.rest})
 		}
 	}
 	return all

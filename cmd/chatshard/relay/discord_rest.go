@@ -87,6 +87,12 @@ func NewDiscordSender(token discord.TokenFunc, cfg *DiscordConfig) *DiscordSende
 	return s
 }
 
+// Left returns how many requests may be made now without waiting, whatever single
+// channels allow, and how many more answers of 401, 403 or 429 may come before
+// nothing is sent for a while: with 10,000 in 10 minutes Discord bans an
+// address (topics/rate-limits, "Invalid Request Limit").
+func (s *DiscordSender) Left() (requests, invalid int) { return s.limits.left(time.Now()) }
+
 // whole takes in an answer at once, within a time and a size, and closes it:
 // disgo reads all of a body and closes none.
 type whole struct{ next http.RoundTripper }

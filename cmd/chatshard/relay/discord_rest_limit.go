@@ -110,6 +110,18 @@ func (l *discordLimits) due(b *restBucket, n int) time.Duration {
 	return max(d, 0)
 }
 
+// left returns how many requests may be made now without waiting, and how many
+// answers may still count as invalid.
+func (l *discordLimits) left(now time.Time) (requests, invalid int) {
+	l.mu.Lock()
+	held := now.Before(l.global)
+	l.mu.Unlock()
+	if !held {
+		requests = l.second.Left(now)
+	}
+	return requests, l.invalid.Left(now)
+}
+
 // pace returns how long a request would have to wait now.
 func (l *discordLimits) pace(e *rest.CompiledEndpoint) time.Duration {
 	l.mu.Lock()
