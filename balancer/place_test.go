@@ -104,7 +104,8 @@ func TestSenderChoosesTheShard(t *testing.T) {
 	ks := keys(3)
 	var asked []balancer.Key
 	cfg := balancer.Config{ChannelsPerShard: 1, MaxShardCount: 3}
-	play(t, balancertest.Config{}, cfg, false, func(f *fleet) {
+	slow := func(balancer.ShardID) error { time.Sleep(100 * time.Millisecond); return nil }
+	play(t, balancertest.Config{Dial: slow}, cfg, false, func(f *fleet) {
 		if err := f.Send(context.Background(), "k000", []byte("x")); !errors.Is(err, balancer.ErrNotReady) {
 			t.Errorf("Send before anything is up returned %v", err)
 		}
