@@ -22,7 +22,9 @@
 // that waits for the join budget so that nothing else does, the watcher, one
 // goroutine per shard that dials and reads, and, only while there is work, one
 // that drains a shard's queue into the Handler and one that writes a connection's
-// joins and parts. An idle shard is one goroutine. Package tests end by checking
+// joins and parts. An idle shard is one goroutine, or none if it is [Polled], and of
+// those that wait for their first login 512 have one: with 10,000 connections the
+// stacks of the others cost 2 to 3 % of each connect. Package tests end by checking
 // that none is left.
 //
 // A reader that finds its queue empty calls the Handler itself, because waking
