@@ -42,6 +42,9 @@ func (b *Balancer) startWaiting() {
 		k := b.queued[0]
 		b.queued[0] = nil
 		b.queued = b.queued[1:]
+		if k.run != k.s.run || k.s.closed {
+			continue // it was stopped meanwhile
+		}
 		b.waiting++
 		b.wg.Go(k.keep)
 	}

@@ -45,8 +45,8 @@ const (
 	called         // a worker reads; after that it has a goroutine of its own
 )
 
-// readiness tells which of many sockets can be read from. add and remove may be
-// called while another goroutine waits, but not both at once.
+// readiness tells which of many sockets can be read from. add and remove are
+// called by one goroutine at a time, maybe while another one waits.
 type readiness interface {
 	add(socket syscall.RawConn, slot int) error
 	remove(socket syscall.RawConn)

@@ -65,9 +65,9 @@ func (b *Balancer) ask(l *link, p Prober, since time.Time) {
 		})
 	case l.probed.Before(since) && !l.promised:
 		l.promised = true
-		b.at(next, func(now time.Time) {
+		b.at(next, func(time.Time) {
 			l.promised = false
-			b.ask(l, p, now)
+			b.ask(l, p, since)
 		})
 	}
 }

@@ -41,7 +41,7 @@ func (l *twitchLogin) step(m *Message) (loginStep, error) {
 		case "ACK":
 			l.acked = true
 		case "NAK":
-			return loginStep{}, never(&LoginError{Login: l.nick, Text: m.Text(), Err: ErrCapability,
+			return loginStep{}, never(&LoginError{Login: l.nick, Text: strings.Clone(m.Text()), Err: ErrCapability,
 				Do: "the server is not Twitch's"})
 		}
 	case "001":

@@ -71,11 +71,14 @@ func TestTokensFile(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"a " + hash, ":1:1: a token is a name, a hash and roles; write one a line"},
 		{"\n  a hunter2 read", ":2:5: hash is not sha256: and 64 hexadecimal digits"},
-		{"a " + hash + " read,write", `:1:75: "write" is no role; use some of read, send, admin`},
+		{"a " + hash + " hunter2", ":1:75: not a role"},
+		{"a " + hash + " read hunter2", ":1:80: not a limit"},
+		{"a " + hash + " read sends=hunter2", ":1:80: not a number"},
+		{"a " + hash + " read,write", `:1:75: not a role; use some of read, send, admin`},
 		{"a " + hash + " read\nö " + hash + " read\na " + hash + " read", `:3:1: a second token called "a": first at `},
-		{"ö " + hash + " read  sends=x", `:1:81: "x" is not a number, or not a rate; write connections=100, requests=20/1s or sends=300/1m`},
-		{"a " + hash + " read sends=1/1s sends=1/1s", `:1:91: "sends=1/1s" is no limit, or a second one`},
-		{"a " + hash + " read colour=red", `:1:80: "colour=red" is no limit, or a second one`},
+		{"ö " + hash + " read  sends=x", `:1:81: not a number, or not a rate; write connections=100, requests=20/1s or sends=300/1m`},
+		{"a " + hash + " read sends=1/1s sends=1/1s", `:1:91: not a limit, or a second one`},
+		{"a " + hash + " read colour=red", `:1:80: not a limit, or a second one`},
 		{"a " + hash + " read connections=0", ":1:80: 0 is out of range; use a number from 1 to 10000"},
 		{"a\xff", ":1:1: not UTF-8; save the file as UTF-8"},
 	} {

@@ -33,12 +33,12 @@ func (k *checker) twitch(c *twitchConfig) {
 		k.account("twitch.account", c, c.Account)
 	}
 	names, logins := map[string]string{}, map[string]string{} // of what stands where
-	if c.Account != nil {
-		names[c.Account.Name], logins[c.Account.Login] = "twitch.account", "twitch.account"
+	if c.Account != nil && c.Accounts == nil {
+		names[c.Account.Name], logins[c.Account.Login] = "twitch.account", "twitch.account.login"
 	}
 	twice := func(path string, a *accountConfig) bool {
 		first, twice := names[a.Name]
-		if twice {
+		if twice = twice && a.Name != ""; twice { // without a name something else is wrong with it
 			k.failAt(path, fmt.Sprintf("a second account called %s: first at %v", quote(a.Name), k.where(first)), "remove one, or give it another name")
 		}
 		return twice
@@ -55,7 +55,7 @@ func (k *checker) twitch(c *twitchConfig) {
 			k.failAt(path+".login", fmt.Sprintf("a second account with the login %s: first at %v", a.Login, k.where(first)), "remove one: a login has one budget")
 			continue
 		}
-		logins[a.Login] = path
+		logins[a.Login] = path + ".login"
 	}
 	if a := c.Sender; a != nil {
 		k.account("twitch.sender", c, a)
@@ -66,7 +66,8 @@ func (k *checker) twitch(c *twitchConfig) {
 				k.failAt("twitch.sender", "no login: an anonymous account cannot send", "set login and token_file, or remove the section")
 			}
 		case reads:
-			k.failAt("twitch.sender.login", fmt.Sprintf("%s reads as well: see %v", a.Login, k.where(first)), "remove the section: of the accounts that read, the first with a login sends")
+			k.failAt("twitch.sender.login", fmt.Sprintf("%s reads as well: see %v", a.Login, k.where(first)),
+				"remove the section: of the accounts that read, the first with a login sends")
 		default:
 			twice("twitch.sender", a)
 		}

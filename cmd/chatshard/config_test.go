@@ -111,9 +111,9 @@ func TestBadConfig(t *testing.T) {
 		{"justinfan", "version: 1\ntwitch:\n  account: {login: justinfan12}\n", []string{`FILE:3:20: twitch.account.login: justinfan logins are anonymous; `}},
 		{"verified nobody", "version: 1\ntwitch:\n  account: {verified: true}\n", []string{`FILE:3:23: twitch.account.verified: an anonymous account cannot be verified; `}},
 		{"two accounts of a login", "version: 1\ntwitch:\n  accounts:\n    - {login: bot, token: " + goodToken + "}\n    - {name: other, login: Bot, token: " + goodToken + "}\n", []string{
-			`FILE:5:28: twitch.accounts[1].login: a second account with the login bot: first at FILE:4:7; remove one`}},
+			`FILE:5:28: twitch.accounts[1].login: a second account with the login bot: first at FILE:4:15; remove one`}},
 		{"sender that reads", "version: 1\ntwitch:\n  account: {login: bot, token: " + goodToken + "}\n  sender: {login: bot, token: " + goodToken + "}\n", []string{
-			`FILE:4:19: twitch.sender.login: bot reads as well: see FILE:3:3; remove the section`}},
+			`FILE:4:19: twitch.sender.login: bot reads as well: see FILE:3:20; remove the section`}},
 		{"sender of a reader's name", "version: 1\ntwitch:\n  account: {name: me, login: bot, token: " + goodToken + "}\n  sender: {name: me, login: other, token: " + goodToken + "}\n", []string{
 			`FILE:4:3: twitch.sender: a second account called "me": first at FILE:3:3; remove one`}},
 		{"anonymous sender", "version: 1\ntwitch:\n  sender: {}\n", []string{`FILE:3:3: twitch.sender: no login: an anonymous account cannot send; `}},

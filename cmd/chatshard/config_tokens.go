@@ -79,7 +79,8 @@ func (k *checker) tokens(path string, c *relayConfig) {
 	}
 }
 
-// token checks one, and notes its name as first seen at a position.
+// token checks one without repeating what stands there, which may be the token
+// itself, and notes its name as first seen at a position.
 func (k *checker) token(fail func(key, what, fix string), t *relayToken, at position, first map[string]position) {
 	other, twice := first[t.Name]
 	switch {
@@ -97,7 +98,7 @@ func (k *checker) token(fail func(key, what, fix string), t *relayToken, at posi
 	}
 	for _, r := range t.Roles {
 		if r != string(relay.RoleRead) && r != string(relay.RoleSend) && r != string(relay.RoleAdmin) {
-			fail("roles", quote(r)+" is no role", "use some of "+strings.Join(relayRoles, ", "))
+			fail("roles", "not a role", "use some of "+strings.Join(relayRoles, ", "))
 		}
 	}
 	var std tokenLimits
@@ -145,7 +146,7 @@ func (k *checker) tokensFile(file, text string, first map[string]position) []rel
 		for i, f := range fields[3:] {
 			key, value, ok := strings.Cut(f.text, "=")
 			if _, again := column["limits."+key]; !ok || again || key != "connections" && key != "requests" && key != "sends" {
-				k.fail(at(i+3), quote(f.text)+" is no limit, or a second one", "write connections=100, requests=20/1s or sends=300/1m")
+				k.fail(at(i+3), "not a limit, or a second one", "write connections=100, requests=20/1s or sends=300/1m")
 				continue
 			}
 			column["limits."+key] = i + 3
@@ -159,7 +160,7 @@ func (k *checker) tokensFile(file, text string, first map[string]position) []rel
 				err = t.Limits.Sends.UnmarshalText([]byte(value))
 			}
 			if err != nil {
-				k.fail(at(i+3), quote(value)+" is not a number, or not a rate", "write connections=100, requests=20/1s or sends=300/1m")
+				k.fail(at(i+3), "not a number, or not a rate", "write connections=100, requests=20/1s or sends=300/1m")
 				t.Limits.defaults()
 			}
 		}

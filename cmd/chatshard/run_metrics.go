@@ -21,7 +21,7 @@ var (
 	channelsDesc = prometheus.NewDesc("chatshard_channels", "Wanted channels of an account, by state; without an account: those that none has room for.", append(ofAccount[:3:3], "state"), nil)
 	guildsDesc   = prometheus.NewDesc("chatshard_guilds", "Guilds of a bot, by state.", append(ofAccount[:3:3], "state"), nil)
 	queueDesc    = prometheus.NewDesc("chatshard_queue_bytes", "What was received and waits to be written to the log.", ofAccount, nil)
-	budgetDesc   = prometheus.NewDesc("chatshard_budget_left", "What an account may still do now, or Discord's day, without waiting.", append(ofAccount[:3:3], "budget"), nil)
+	budgetDesc   = prometheus.NewDesc("chatshard_budget_left", "What an account may still do now, or Discord's day, without waiting; invalid: answers of 401, 403 and 429 before it waits.", append(ofAccount[:3:3], "budget"), nil)
 	runningDesc  = prometheus.NewDesc("chatshard_account_running", "0 if the service has turned the account away for good.", ofAccount, nil)
 
 	hookTakenDesc   = prometheus.NewDesc("chatshard_webhook_delivered_total", "Envelopes that the receiver has taken.", []string{"webhook"}, nil)

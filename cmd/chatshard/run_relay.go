@@ -395,7 +395,7 @@ func (r *relayRun) pipe(ctx context.Context, ids *cursor, out *output) (*pipelin
 		return nil, err
 	}
 	if c := r.config.Relay; c.TokensFile != "" {
-		p.serving.Go(func() { watchTokens(p.ctx, c, p.server.SetTokens, p.zlog) })
+		p.serving.Go(func() { newTokenWatcher(c, p.server.SetTokens, p.zlog).watch(p.ctx) })
 	}
 	if p.lapses != nil {
 		p.serving.Go(func() { p.lapses.watch(p.ctx) })
@@ -426,8 +426,8 @@ func (r *relayRun) accounts() []relay.Subject {
 	return all
 }
 
-// routes are where each account sends, and makes what sends on Discord. An anonymous one says that it cannot, if
-// there is no other.
+// routes are where each account sends; it makes what sends on Discord. Of Twitch
+// an anonymous account is among them, which says that it cannot, if there is no other.
 func (r *relayRun) routes() []relay.Route {
 	named := slices.ContainsFunc(r.carriers, func(k *carrier) bool { return k.platform == channels.Twitch && !k.transport.Account().IsAnonymous() })
 	var all []relay.Route

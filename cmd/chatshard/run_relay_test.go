@@ -151,7 +151,7 @@ func TestRelayConfig(t *testing.T) {
 		{"no address", "  listen: here\n", `:4:11: relay.listen: "here" is not an address; write host:port`},
 		{"half of TLS", "  cert_file: x\n", `relay: TLS needs both cert_file and key_file; set both or neither`},
 		{"hash", "  tokens: [{name: a, hash: hunter2, roles: [read]}]\n", `hash is not sha256: and 64 hexadecimal digits; write the token's hash`},
-		{"role", "  tokens: [{name: a, hash: \"sha256:" + strings.Repeat("0", 64) + "\", roles: [write]}]\n", `"write" is no role; use some of read, send, admin`},
+		{"role", "  tokens: [{name: a, hash: \"sha256:" + strings.Repeat("0", 64) + "\", roles: [write]}]\n", `not a role; use some of read, send, admin`},
 		{"NATS twice", "  nats: {url: \"nats://127.0.0.1:4222\", listen: \"127.0.0.1:4222\", token: x}\n", "relay.nats: listen is for the embedded engine, and url names another one; remove one of the two"},
 		{"NATS open", "  nats: {listen: \"127.0.0.1:4222\"}\n", "relay.nats.listen: no token for those who connect; set relay.nats.token_file"},
 		{"NATS without a log", "  log: {dir: none}\n  nats: {listen: \"127.0.0.1:4222\", token: x}\n", "relay.nats: there is no engine without a log"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/chatshard/chatshard/cmd/chatshard/relay"
@@ -23,14 +24,21 @@ type tokenWatcher struct {
 	set    func([]relay.Token) error
 	log    zerolog.Logger
 
+	have    int               // tokens of the file
 	taken   [sha256.Size]byte // of the content that was last judged, good or bad
 	pending [sha256.Size]byte // of the one that was last seen
 	failed  string            // the last error of reading, so that it is said once
 }
 
-// watchTokens looks at the file of tokens until ctx ends.
-func watchTokens(ctx context.Context, c *relayConfig, set func([]relay.Token) error, log zerolog.Logger) {
-	w := &tokenWatcher{config: c, set: set, log: log.With().Str("file", c.TokensFile).Logger(), taken: c.fileSum, pending: c.fileSum}
+func newTokenWatcher(c *relayConfig, set func([]relay.Token) error, log zerolog.Logger) *tokenWatcher {
+	return &tokenWatcher{
+		config: c, set: set, log: log.With().Str("file", c.TokensFile).Logger(),
+		have: len(c.fromFile), taken: c.fileSum, pending: c.fileSum,
+	}
+}
+
+// watch looks at the file until ctx ends.
+func (w *tokenWatcher) watch(ctx context.Context) {
 	tick := time.NewTicker(tokensEvery)
 	defer tick.Stop()
 	for {
@@ -44,7 +52,7 @@ func watchTokens(ctx context.Context, c *relayConfig, set func([]relay.Token) er
 }
 
 func (w *tokenWatcher) poll() {
-	text, err := readFile(w.config.TokensFile, maxTokensFile)
+	text, err := w.read()
 	if err != nil {
 		if w.failed != err.Error() {
 			w.failed = err.Error()
@@ -60,33 +68,44 @@ func (w *tokenWatcher) poll() {
 		return
 	}
 	w.taken = sum
-	tokens, err := w.config.readTokens(text)
+	tokens, err := w.judge(text)
 	if err == nil {
-		err = w.set(tokens)
+		err = w.set(serverTokens(w.config.Tokens, tokens))
 	}
 	if err != nil {
 		w.log.Error().Err(err).Msg("the tokens stay as they are")
 		return
 	}
-	w.log.Info().Int("tokens", len(tokens)).Msg("tokens taken from their file")
+	w.have = len(tokens)
+	w.log.Info().Int("tokens", w.have).Msg("tokens taken from their file")
 }
 
-// errCutOff is of a file that somebody may be about to write.
-var errCutOff = errors.New("empty, as if cut off while being written: to have no tokens in it, leave a comment")
+// read returns the content. What is no file is not opened: a pipe that nobody
+// writes to would hold us up for ever.
+func (w *tokenWatcher) read() (string, error) {
+	if info, err := os.Stat(w.config.TokensFile); err == nil && !info.Mode().IsRegular() {
+		return "", errNoFile
+	}
+	return readFile(w.config.TokensFile, maxTokensFile)
+}
 
-// readTokens returns the tokens of the configuration and those of a new content
-// of its file.
-func (c *relayConfig) readTokens(text string) ([]relay.Token, error) {
-	if text == "" && len(c.fromFile) > 0 {
+var (
+	errNoFile = errors.New("no regular file: it is read at the start alone")
+	errCutOff = errors.New("empty, as if cut off while being written: to have no tokens in it, leave a comment")
+)
+
+// judge returns the tokens of a content.
+func (w *tokenWatcher) judge(text string) ([]relayToken, error) {
+	if text == "" && w.have > 0 {
 		return nil, errCutOff
 	}
 	k := &checker{decoder: &decoder{}}
-	all := k.tokensFile(c.TokensFile, text, maps.Clone(c.tokenNames))
-	if n := len(c.Tokens) + len(all); n > maxTokens {
-		k.fail(position{c.TokensFile, 1, 1}, fmt.Sprintf("%d tokens", n), fmt.Sprintf("use at most %d", maxTokens))
+	all := k.tokensFile(w.config.TokensFile, text, maps.Clone(w.config.tokenNames))
+	if n := len(w.config.Tokens) + len(all); n > maxTokens {
+		k.fail(position{w.config.TokensFile, 1, 1}, fmt.Sprintf("%d tokens", n), fmt.Sprintf("use at most %d", maxTokens))
 	}
 	if len(k.problems) > 0 {
 		return nil, k.problems
 	}
-	return serverTokens(c.Tokens, all), nil
+	return all, nil
 }

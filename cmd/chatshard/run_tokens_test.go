@@ -105,16 +105,16 @@ func TestTokenWatcher(t *testing.T) {
 	var said bytes.Buffer
 	var got string
 	sets := 0
-	w := &tokenWatcher{config: c.Relay, log: zerolog.New(&said), taken: c.Relay.fileSum, pending: c.Relay.fileSum, set: func(all []relay.Token) error {
+	w := newTokenWatcher(c.Relay, func(all []relay.Token) error {
 		sets++
 		got = ""
 		for _, t := range all {
 			got += t.Name + " "
 		}
 		return nil
-	}}
+	}, zerolog.New(&said))
 	for i, step := range []struct {
-		text  string // "-": there is no file
+		text  string // "-": there is no file; "/": it is a directory
 		polls int
 		sets  int // in all, after that
 		got   string
@@ -128,12 +128,23 @@ func TestTokenWatcher(t *testing.T) {
 		{tokenLine("x", "read"), 3, 1, "x a b ", `a second token called \"x\": first at `},
 		{strings.Repeat("#", maxTokensFile+1), 3, 1, "x a b ", "larger than"},
 		{"# nobody\n", 3, 2, "x ", "tokens taken from their file"},
-		{tokenLine("a", "read"), 3, 3, "x a ", "tokens taken from their file"},
+		{"", 3, 3, "x ", "tokens taken from their file"}, // there was none to lose
+		{tokenLine("a", "read"), 3, 4, "x a ", "tokens taken from their file"},
+		{"", 3, 4, "x a ", "empty, as if cut off"},
+		{"/", 3, 4, "x a ", "no regular file"},
 	} {
-		if write(step.text); step.text == "-" {
+		switch step.text {
+		case "-", "/":
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
+			if step.text == "/" {
+				if err := os.Mkdir(path, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+		default:
+			write(step.text)
 		}
 		said.Reset()
 		for range step.polls {

@@ -3,6 +3,7 @@ package relay
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -98,6 +99,21 @@ func TestTokensChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ws.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.addr+"/v1/poll?from=e1:0&wait=30s&kind=nothing", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer goes-token")
+	polled := make(chan int, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			polled <- 0
+			return
+		}
+		resp.Body.Close()
+		polled <- resp.StatusCode
+	}()
 	h.say(t, 1, "x")
 	for _, c := range []consumer{stays, sse, lines, &wsConsumer{ws}} {
 		if _, err := c.next(); err != nil {
@@ -113,7 +129,9 @@ func TestTokensChange(t *testing.T) {
 	if n := status("goes"); n != 200 {
 		t.Errorf("after a bad list: %d", n)
 	}
-	next := []Token{token("new", RoleRead), token("changes", RoleRead), token("stays", RoleRead)}
+	kept := token("stays", RoleRead, RoleRead)
+	kept.Connections = 100 // the default
+	next := []Token{token("new", RoleRead), token("changes", RoleRead), kept}
 	if err := s.SetTokens(next); err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +149,9 @@ func TestTokensChange(t *testing.T) {
 	if _, err := (&wsConsumer{ws}).next(); !websocket.IsCloseError(err, websocket.ClosePolicyViolation) || !strings.Contains(err.Error(), "revoked e1:1") {
 		t.Errorf("a WebSocket: %v", err)
 	}
+	if n := <-polled; n != 401 {
+		t.Errorf("a poll that waits: %d, want 401", n)
+	}
 	h.say(t, 1, "y")
 	if line, err := stays.next(); err != nil || !strings.Contains(string(line), "y") {
 		t.Errorf("the stream of a token that stays: %q, %v", line, err)
@@ -143,5 +164,70 @@ func TestTokensChange(t *testing.T) {
 	}
 	if err := serve(t, newTestHub(t, nil), nil).SetTokens(next); !errors.Is(err, ErrServer) {
 		t.Errorf("of a server for everybody: %v", err)
+	}
+}
+
+// A stream that ends because its token is taken away says up to where it has
+// sent, though it was filling the next batch.
+func TestRevokedStreamSaysWhatWasSent(t *testing.T) {
+	h := newTestHub(t, nil)
+	h.say(t, 30_000, "hay")
+	of := Token{Name: "a", Hash: HashToken("a-token"), Roles: []Role{RoleRead}, Rate: 1e6}
+	s := serve(t, h, &ServerConfig{Tokens: []Token{of}})
+	ends := 0
+	for round := range 40 {
+		resp := s.get(t, "/v1/sse?from=e1:0&text=ay", "Authorization", "Bearer a-token")
+		if resp.StatusCode != 200 {
+			t.Fatal(resp.StatusCode)
+		}
+		timer := time.AfterFunc(time.Duration(round)*300*time.Microsecond, func() { _ = s.SetTokens(nil) })
+		body, err := io.ReadAll(resp.Body)
+		timer.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, end, ended := strings.Cut(string(body), "event: end\n")
+		ids := strings.Split(text, "id: ")
+		last, _, _ := strings.Cut(ids[len(ids)-1], "\n")
+		if ended {
+			ends++
+			if want := fmt.Sprintf(`"cursor":%q`, last); !strings.Contains(end, want) {
+				t.Fatalf("round %d: %q after the event %s", round, end, last)
+			}
+		}
+		if err := s.SetTokens([]Token{of}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ends == 0 {
+		t.Error("no stream was told why it ended")
+	}
+}
+
+// A token is taken away whose stream waits for a consumer that does not read.
+func TestRevokedStreamThatIsStuck(t *testing.T) {
+	h := newTestHub(t, nil)
+	s := serve(t, h, &ServerConfig{Tokens: []Token{{Name: "a", Hash: HashToken("a-token"), Roles: []Role{RoleRead}}}})
+	bearer := http.Header{"Authorization": {"Bearer a-token"}}
+	ws, _, err := websocket.DefaultDialer.Dial("ws://"+s.addr+"/v1/ws?policy=disconnect&grace=10m", bearer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	sse := s.get(t, "/v1/sse?policy=disconnect&grace=10m", "Authorization", "Bearer a-token")
+	defer sse.Body.Close()
+	for range 40 { // more than sockets hold
+		h.say(t, 500, strings.Repeat("x", 1000))
+		time.Sleep(5 * time.Millisecond)
+	}
+	begin := time.Now()
+	if err := s.SetTokens(nil); err != nil {
+		t.Fatal(err)
+	}
+	for len(s.streams) > 0 {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("%d streams are still open", len(s.streams))
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -133,29 +133,34 @@ type guest struct {
 	conns int
 }
 
+// full returns t with its defaults, and its roles in order.
+func (t Token) full() Token {
+	t.Roles = slices.Compact(slices.Sorted(slices.Values(t.Roles)))
+	t.Connections, t.Rate = cmp.Or(t.Connections, 100), cmp.Or(t.Rate, 20)
+	if t.Sends.N == 0 {
+		t.Sends = irc.Rate{N: 300, Per: time.Minute}
+	}
+	return t
+}
+
+// newGuest returns who has a full token.
 func newGuest(stop context.Context, t Token) (*guest, error) {
 	sum, err := t.sum()
 	if err != nil {
 		return nil, err
 	}
-	g := &guest{name: t.Name, roles: slices.Clone(t.Roles), sum: sum, limit: cmp.Or(t.Connections, 100), of: t}
-	g.of.Roles = g.roles
-	rate := cmp.Or(t.Rate, 20)
-	g.rate = bucket{rate: rate, burst: max(2*rate, 1)}
-	switch {
-	case t.Sends.N == 0:
-		g.sends = balancer.NewWindow(300, time.Minute)
-	case t.Sends.N > 0:
+	g := &guest{name: t.Name, roles: t.Roles, sum: sum, limit: t.Connections, of: t}
+	g.rate = bucket{rate: t.Rate, burst: max(2*t.Rate, 1)}
+	if t.Sends.N > 0 {
 		g.sends = balancer.NewWindow(t.Sends.N, t.Sends.Per)
 	}
 	g.gone, g.end = context.WithCancel(stop)
 	return g, nil
 }
 
-// is reports whether t is the token that g was made of, with the same roles and
-// limits.
+// is reports whether g was made of a token with these roles and limits.
 func (g *guest) is(t *Token) bool {
-	return g.of.Name == t.Name && g.of.Hash == t.Hash && slices.Equal(g.roles, t.Roles) &&
+	return g.of.Name == t.Name && g.of.Hash == t.Hash && slices.Equal(g.of.Roles, t.Roles) &&
 		g.of.Connections == t.Connections && g.of.Rate == t.Rate && g.of.Sends == t.Sends
 }
 
@@ -242,13 +247,13 @@ func (g *guard) set(tokens []Token) error {
 	if p := g.guests.Load(); p != nil {
 		old = slices.Clone(*p)
 	}
-	for i := range tokens {
-		t := &tokens[i]
-		if j := slices.IndexFunc(old, func(o *guest) bool { return o.is(t) }); j >= 0 {
+	for _, t := range tokens {
+		t = t.full()
+		if j := slices.IndexFunc(old, func(o *guest) bool { return o.is(&t) }); j >= 0 {
 			all, old = append(all, old[j]), slices.Delete(old, j, j+1)
 			continue
 		}
-		who, err := newGuest(g.stop, *t)
+		who, err := newGuest(g.stop, t)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ type feed struct {
 	server *Server
 	out    *outputMetrics
 	output string
+	handed Cursor // up to where all has been written
 }
 
 // buffers are batches on their way. A stream has one while it has something to
@@ -118,6 +119,7 @@ func (s *Server) open(r *http.Request, output string) (*feed, *problem) {
 		who.leave()
 		return nil, asProblem(err)
 	}
+	f.handed = f.Cursor()
 	return f, nil
 }
 
@@ -166,6 +168,7 @@ func (f *feed) done(ctx context.Context, batch *[]byte) {
 	if f.member != nil {
 		f.member.Done(ctx)
 	}
+	f.handed = f.Cursor()
 }
 
 // patience is for how long a write may take.
@@ -182,16 +185,16 @@ func (f *feed) ended(err error) (reason string) {
 	switch {
 	case errors.As(err, &slow):
 		reason = "slow"
+	case f.server.stop.Err() != nil || errors.Is(err, ErrClosed):
+		reason = "stopped"
+	case f.who.gone.Err() != nil:
+		reason = "revoked"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		reason, err = "stuck", fmt.Errorf("nothing was read for %v: %w", f.patience(), err)
 	case errors.Is(err, errRebalance):
 		reason = "unacknowledged"
 	case errors.Is(err, errRenewed):
 		reason = "epoch"
-	case f.server.stop.Err() != nil || errors.Is(err, ErrClosed):
-		reason = "stopped"
-	case f.who.gone.Err() != nil:
-		reason = "revoked"
 	case errors.Is(err, context.Canceled):
 		reason = "left"
 	default:
@@ -202,10 +205,32 @@ func (f *feed) ended(err error) (reason string) {
 	return reason
 }
 
-// while returns a context that ends with the request, with the token or with
-// the server.
-func (f *feed) while(ctx context.Context) (context.Context, context.CancelFunc) {
+// while returns a context that ends with ctx, with the token or with the server.
+// A write that waits for its consumer ends soon after the latter two.
+func (f *feed) while(ctx context.Context, deadline func(time.Time) error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(f.who.gone, cancel)
-	return ctx, func() { stop(); cancel() }
+	hurried := make(chan struct{})
+	stop := context.AfterFunc(f.who.gone, func() {
+		defer close(hurried)
+		cancel()
+		_ = deadline(time.Now().Add(goodbye))
+	})
+	return ctx, func() {
+		if !stop() {
+			<-hurried // or it would be the next request's deadline
+		}
+		cancel()
+	}
+}
+
+// goodbye is how long the last write to a consumer may take.
+const goodbye = time.Second
+
+// within sets the deadline of a write.
+func (f *feed) within(deadline func(time.Time) error) error {
+	err := deadline(time.Now().Add(f.patience()))
+	if f.who.gone.Err() != nil { // looked at after that: while sets it later, or did before
+		err = deadline(time.Now().Add(goodbye))
+	}
+	return err
 }

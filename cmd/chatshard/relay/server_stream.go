@@ -47,9 +47,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if sse {
 		format = sseFormat(f.of)
 	}
-	ctx, cancel := f.while(r.Context())
-	defer cancel()
 	c := http.NewResponseController(w)
+	ctx, cancel := f.while(r.Context(), c.SetWriteDeadline)
+	defer cancel()
 	_ = c.SetReadDeadline(time.Time{}) // nothing is to be read: the server's would end the stream
 	header := w.Header()
 	header.Set("Content-Type", "application/x-ndjson")
@@ -68,7 +68,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		header.Set("Chatshard-Member", strconv.FormatUint(f.member.seed, 10))
 	}
 	write := func(b []byte) error {
-		if err := c.SetWriteDeadline(time.Now().Add(f.patience())); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := f.within(c.SetWriteDeadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 		if _, err := w.Write(b); err != nil {
@@ -97,7 +97,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if reason := f.ended(err); sse && slices.Contains(told, reason) {
-		_ = write(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q,\"cursor\":%q}\n\n", reason, f.Cursor()))
+		_ = write(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q,\"cursor\":%q}\n\n", reason, f.handed))
 	}
 }
 
@@ -141,7 +141,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{})
-	ctx, cancel := f.while(r.Context())
+	ctx, cancel := f.while(r.Context(), c.SetWriteDeadline)
 	defer cancel()
 	f.opts.Idle = max(wait, time.Millisecond)
 	body := []byte{}
@@ -160,14 +160,18 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		if err != nil && len(body) == 0 {
-			asProblem(err).write(w)
+			problem := asProblem(err)
+			if s.stop.Err() == nil && f.who.gone.Err() != nil {
+				problem.status, problem.wait, problem.text = http.StatusUnauthorized, 0, "the token was taken away"
+			}
+			problem.write(w)
 			return
 		}
 		if err != nil {
 			break
 		}
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(f.patience()))
+	_ = f.within(c.SetWriteDeadline)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

@@ -81,7 +81,7 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 // serve is all of a connection's life.
 func (c *websocketConn) serve() {
 	defer c.feed.close()
-	ctx, cancel := context.WithCancel(c.who.gone) // the request's is over
+	ctx, cancel := c.while(c.server.stop, c.raw.SetWriteDeadline) // the request's is over
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer c.conn.Close() // unblocks it
@@ -153,7 +153,7 @@ func (c *websocketConn) flush(batch []byte) error {
 	if len(mail)+len(batch) == 0 {
 		return nil
 	}
-	if err := c.raw.SetWriteDeadline(time.Now().Add(c.patience())); err != nil {
+	if err := c.within(c.raw.SetWriteDeadline); err != nil {
 		return err
 	}
 	for _, b := range [][]byte{mail, batch} {
@@ -188,8 +188,8 @@ func (c *websocketConn) close(err error) {
 	if errors.Is(err, errMailbox) {
 		code, reason = websocket.ClosePolicyViolation, "too many requests"
 	}
-	_ = c.raw.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = c.raw.Write(appendFrame(nil, websocket.CloseMessage, false, websocket.FormatCloseMessage(code, cut(reason+" "+c.Cursor().String(), 110))))
+	_ = c.raw.SetWriteDeadline(time.Now().Add(goodbye))
+	_, _ = c.raw.Write(appendFrame(nil, websocket.CloseMessage, false, websocket.FormatCloseMessage(code, cut(reason+" "+c.handed.String(), 110))))
 }
 
 // read takes what the consumer sends, until the connection ends.
