@@ -215,12 +215,12 @@ func (f *feed) while(ctx context.Context, deadline func(time.Time) error) (conte
 		cancel()
 		_ = deadline(time.Now().Add(goodbye))
 	})
-	return ctx, func() {
+	return ctx, sync.OnceFunc(func() { // called a second time, stop would say that it was too late
 		if !stop() {
 			<-hurried // or it would be the next request's deadline
 		}
 		cancel()
-	}
+	})
 }
 
 // goodbye is how long the last write to a consumer may take.
