@@ -25,8 +25,9 @@ import (
 
 const (
 	pollBatch = 256 // connections that are looked at before the system is asked again
-	pollShare = 64  // of them that are worth one more worker
 	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
+
+	pollTurn = 50 * time.Millisecond // within which each connection that has something is read, if there are processors for that
 
 	busyFrom = 8           // reads that find smallRead events or more, less those that find fewer, make a connection busy
 	busyMost = 16          // and are counted
@@ -67,6 +68,7 @@ type poller struct {
 	batch   [pollBatch]*link
 	n       int // batch[:n] are there
 	found   [pollBatch]int
+	pace    time.Duration // what a step takes, lately
 
 	mu       sync.Mutex // guards all below
 	slots    []*link    // by the number that readiness knows them by; nil: free
@@ -80,7 +82,9 @@ type worker struct {
 	since atomic.Int64  // when it began to read a connection, since base; 0: it reads none
 	over  time.Duration // what its steps took beyond stepTime each; of the goroutine whose place it is
 	last  time.Time     // when the last one ended; of the same
-	_     [24]byte      // a cache line each
+	steps int           // in this batch
+	took  time.Duration // all of them
+	_     [8]byte       // a cache line each
 }
 
 // poller returns the poller, or nil where the system has none. A reader calls it.
@@ -234,9 +238,13 @@ func (p *poller) wait(w *worker) bool {
 	for i, slot := range p.found[:n] {
 		p.batch[i] = p.slots[slot]
 	}
+	due := n
+	if n == pollBatch { // maybe all
+		due = max(n, len(p.slots)-len(p.free))
+	}
 	p.mu.Unlock()
 	p.n = n
-	helpers := min(len(p.crew)-1, n/pollShare)
+	helpers := p.helpers(due)
 	p.working.Store(int64(1 + helpers))
 	p.next.Store(0)
 	for _, c := range p.crew {
@@ -246,6 +254,22 @@ func (p *poller) wait(w *worker) bool {
 		}
 	}
 	return true
+}
+
+// helpers returns how many workers the next batch needs beside the caller, which
+// is the only one now, if so many connections may be due. Each more costs: what
+// they write goes from one processor's cache to the other's, and connections that
+// are read later bring more at once.
+func (p *poller) helpers(due int) int {
+	var steps, took time.Duration
+	for _, w := range p.crew {
+		steps, took = steps+time.Duration(w.steps), took+w.took
+		w.steps, w.took = 0, 0
+	}
+	if steps > 0 {
+		p.pace += (took/steps - p.pace) / 8
+	}
+	return min(len(p.crew)-1, int(time.Duration(due)*p.pace/pollTurn))
 }
 
 // work is what a goroutine does as w until there is nothing for it or another
@@ -287,6 +311,7 @@ func (w *worker) rested(now time.Time) time.Time {
 // tired notes how long a step took that ended at now.
 func (w *worker) tired(now time.Time, took time.Duration) {
 	w.over, w.last = min(max(0, w.over+took-stepTime), 2*stepBurst), now
+	w.steps, w.took = w.steps+1, w.took+min(took, 2*stepTime) // what takes longer had no processor, mostly
 }
 
 // forget has the system not tell of l, which was told of, if l is not parked: its

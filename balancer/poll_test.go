@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,38 @@ func TestSlowHandlersAreLeftToTheQueues(t *testing.T) {
 			if n := handled.Load(); n != int64(shards*(round+1)) {
 				t.Errorf("%d of %d handled half a second after they were sent", n, shards*(round+1))
 			}
+		}
+		f.clean(t)
+	})
+}
+
+// TestSlowStepsAreShared has Handlers that take less than what leaves them to the
+// queues, and together longer than a connection may wait for its turn.
+func TestSlowStepsAreShared(t *testing.T) {
+	const shards, each, most = 1000, 95 * time.Microsecond, 75 * time.Millisecond
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("one processor: nobody to share with")
+	}
+	var mu sync.Mutex // guards latest
+	var latest time.Duration
+	slow := func(e balancer.Event) {
+		time.Sleep(each)
+		mu.Lock()
+		defer mu.Unlock()
+		latest = max(latest, time.Since(e.Data.(*balancertest.Message).At))
+	}
+	crowd(t, shards, balancer.Config{}, nil, slow, func(f *fleet, ks []balancer.Key) {
+		for round := range 20 {
+			for _, k := range ks {
+				f.net.Publish(k)
+			}
+			time.Sleep(500 * time.Millisecond)
+			mu.Lock()
+			if round > 5 && latest > most { // it has seen by then how long they take
+				t.Errorf("round %d: the last one was handled %v after it was sent, want at most %v", round, latest, most)
+			}
+			latest = 0
+			mu.Unlock()
 		}
 		f.clean(t)
 	})

@@ -6,9 +6,10 @@ import "strings"
 // for many of them, or for many that are not there. The zero TagIndex is ready;
 // to use it again allocates nothing. It is used by one goroutine at a time.
 type TagIndex struct {
-	m     Message
-	tags  []indexedTag
-	heads [indexHeads]uint8 // of a chain of tags of one hash, the last first: a place in tags plus 1
+	m       Message
+	escapes bool // there are escapes among the values
+	tags    []indexedTag
+	heads   [indexHeads]uint8 // of a chain of tags of one hash, the last first: a place in tags plus 1
 }
 
 type indexedTag struct {
@@ -29,6 +30,7 @@ func (ix *TagIndex) Of(m *Message) *Message {
 	ix.tags = ix.tags[:0]
 	ix.heads = [indexHeads]uint8{}
 	end := int(m.tagsEnd)
+	ix.escapes = strings.IndexByte(m.raw[:end], '\\') >= 0
 	for at := 1; at < end; {
 		tag := m.raw[at:end]
 		if i := strings.IndexByte(tag, ';'); i >= 0 {

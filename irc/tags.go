@@ -10,10 +10,16 @@ import (
 // Of a tag that is given twice the last one counts. A value without escapes is
 // a part of the line.
 func (m *Message) Tag(name string) (value string, ok bool) {
-	if strings.IndexByte(name, '=') >= 0 || strings.IndexByte(name, ';') >= 0 {
+	switch ix := m.index; {
+	case ix != nil: // has no such name, and knows whether there is an escape
+		if value, ok = m.rawTag(name); !ix.escapes {
+			return value, ok
+		}
+	case strings.IndexByte(name, '=') >= 0 || strings.IndexByte(name, ';') >= 0:
 		return "", false
+	default:
+		value, ok = m.rawTag(name)
 	}
-	value, ok = m.rawTag(name)
 	return unescape(value), ok
 }
 

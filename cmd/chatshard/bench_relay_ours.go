@@ -180,7 +180,7 @@ func (o ourHub) push(ctx context.Context, n int) error {
 	send := func(k int) error {
 		for range k {
 			o.seq++
-			if err := o.pipe.hub.Append(o.seq, o.body); err != nil {
+			if err := o.pipe.hub.Append(o.seq, o.body, nil); err != nil {
 				return err
 			}
 		}

@@ -218,7 +218,7 @@ func (f *dispatchFields) append(dst []byte, d *discord.Dispatch) []byte {
 	case "other":
 		return dst
 	case "kick":
-		dst = appendDispatchUser(append(dst, `,"target":{"user":{`...), f.User, "")
+		dst = appendDispatchUser(append(dst, `,"target":{"user":`...), f.User, "")
 		return append(dst, '}')
 	}
 	if u := f.who(); u != nil {
@@ -252,7 +252,7 @@ func (f *dispatchFields) appendUser(dst []byte, u *dispatchUser) []byte {
 	if name == "" {
 		name = f.Nick
 	}
-	return appendDispatchUser(append(dst, `,"user":{`...), u, name)
+	return appendDispatchUser(append(dst, `,"user":`...), u, name)
 }
 
 // appendDispatchUser appends the fields of a user and the bracket; nick is that of the guild, or "".
@@ -286,7 +286,7 @@ func (f *dispatchFields) appendEmoji(dst []byte) []byte {
 	if f.Emoji == (dispatchEmoji{}) {
 		return dst
 	}
-	dst = append(dst, `,"emoji":{`...)
+	dst = append(dst, `,"emoji":`...)
 	n := len(dst)
 	dst = appendField(dst, `,"id":`, string(f.Emoji.ID))
 	dst = appendField(dst, `,"name":`, f.Emoji.Name)
@@ -301,7 +301,7 @@ func (f *dispatchFields) appendReplyTo(dst []byte) []byte {
 	dst = appendString(dst, string(f.Reference.MessageID))
 	if r := f.Referenced; r != nil {
 		if r.Author != nil {
-			dst = appendDispatchUser(append(dst, `,"user":{`...), r.Author, "")
+			dst = appendDispatchUser(append(dst, `,"user":`...), r.Author, "")
 		}
 		dst = appendField(dst, `,"text":`, r.Content)
 	}

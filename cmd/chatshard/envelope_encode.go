@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/discord"
 	"github.com/chatshard/chatshard/irc"
 )
@@ -43,9 +44,12 @@ type encoder struct {
 	dispatch dispatchFields // reused
 	tags     irc.TagIndex   // reused
 
-	id   string    // that the service gave what was written last; "" for none
-	at   time.Time // when that was
-	bare bool      // what was received is left out: the log does not take it
+	id    string     // that the service gave what was written last; "" for none
+	at    time.Time  // when that was
+	start int        // where it begins
+	meta  relay.Meta // where its values are that filters ask for
+	noted bool       // all of them
+	bare  bool       // what was received is left out: the log does not take it
 }
 
 // append appends the envelope of ev to dst, without a line break. It allocates
@@ -79,6 +83,7 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 		id = "" // two of these could look the same
 	}
 	e.id, e.at = id, e.now()
+	e.start, e.meta, e.noted = len(dst), relay.Meta{}, false
 	dst = append(dst, `{"v":1,`...)
 	if cursor {
 		dst = append(dst, `"cursor":{"epoch":"`...)
@@ -87,22 +92,25 @@ func (e *encoder) encode(dst []byte, ev balancer.Event, cursor bool) []byte {
 		dst = strconv.AppendUint(dst, e.cursor.seq, 10)
 		dst = append(dst, `},`...)
 	}
-	dst = append(dst, `"id":`...)
 	if id != "" {
-		dst = appendString(dst, id)
+		dst = e.appendNoted(dst, relay.FieldID, `"id":`, id)
 	} else {
-		dst = append(dst, '"')
+		dst = append(dst, `"id":"`...)
+		n := len(dst)
 		dst = append(dst, e.cursor.epoch...)
 		dst = append(dst, ':')
 		dst = strconv.AppendUint(dst, e.cursor.seq, 10)
+		e.note(relay.FieldID, n, len(dst), false)
 		dst = append(dst, '"')
 	}
 	dst = appendTime(dst, `,"time":`, sent)
-	dst = appendTime(dst, `,"received":`, e.at)
-	dst = appendField(dst, `,"platform":`, e.platform)
-	dst = appendField(dst, `,"network":`, e.network)
-	dst = append(dst, `,"account":`...)
-	dst = appendString(dst, e.account)
+	n := len(dst)
+	if dst = appendTime(dst, `,"received":`, e.at); len(dst) > n {
+		e.note(relay.FieldReceived, n+len(`,"received":"`), len(dst)-len(`"`), false)
+	}
+	dst = e.appendNoted(dst, relay.FieldPlatform, `,"platform":`, e.platform)
+	dst = e.appendNoted(dst, relay.FieldNetwork, `,"network":`, e.network)
+	dst = e.noteString(append(dst, `,"account":`...), relay.FieldAccount, e.account)
 	dst = append(dst, `,"shard":"`...)
 	dst = appendShard(dst, ev.Shard)
 	dst = append(dst, '"')
@@ -143,40 +151,44 @@ func (e *encoder) appendChannel(dst []byte, key balancer.Key, m *irc.Message) []
 	if name == "" && id == "" {
 		return dst
 	}
-	dst = append(dst, `,"channel":{`...)
+	dst = append(dst, `,"channel":`...)
 	n := len(dst)
-	dst = appendField(dst, `,"id":`, id)
-	dst = appendField(dst, `,"name":`, name)
+	dst = e.appendNoted(dst, relay.FieldChannelID, `,"id":`, id)
+	dst = e.appendNoted(dst, relay.FieldChannelName, `,"name":`, name)
 	return closeObject(dst, n)
 }
 
 func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 	user := irc.Chatter{Message: m}
 	switch m.Command() {
-	case "PRIVMSG":
+	case "PRIVMSG": // most of all: what filters ask for is noted, so that nobody needs to look for it
+		e.noted = true
 		msg := irc.PrivMsg{Chatter: user}
 		kind := "message"
 		if m.Channel() == "" {
 			kind = "whisper"
 		}
-		dst = appendField(dst, `,"kind":`, kind)
+		dst = e.appendNoted(dst, relay.FieldKind, `,"kind":`, kind)
 		if e.platform == "twitch" {
 			how, _ := m.Tag("msg-id")
 			dst = appendField(dst, `,"type":`, how)
 		}
-		dst = appendUser(dst, user)
-		dst = appendField(dst, `,"text":`, msg.Text())
+		dst = e.appendUser(dst, user)
+		dst = e.appendNoted(dst, relay.FieldText, `,"text":`, msg.Text())
 		dst = e.appendFragments(dst, user, msg.Text())
 		dst = appendReply(dst, msg)
 		dst = appendShared(dst, user)
-		dst = appendFlags(dst, user, false)
+		n := len(dst)
+		if dst = appendFlags(dst, user, false); len(dst) > n {
+			e.note(relay.FieldFlags, n+len(`,"flags":`), len(dst), false)
+		}
 		dst = appendNumber(dst, `,"bits":`, msg.Bits())
 		return appendField(dst, `,"reward_id":`, msg.RewardID())
 	case "USERNOTICE":
 		msg := irc.UserNotice{Chatter: user}
 		dst = append(dst, `,"kind":"user_notice"`...)
 		dst = appendField(dst, `,"type":`, msg.Kind())
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		dst = appendRecipient(dst, msg)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		dst = appendField(dst, `,"system_text":`, msg.SystemMsg())
@@ -187,7 +199,7 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 	case "WHISPER":
 		msg := irc.Whisper{Chatter: user}
 		dst = append(dst, `,"kind":"whisper"`...)
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		dst = e.appendFragments(dst, user, msg.Text())
 		return appendFlags(dst, user, false)
@@ -195,7 +207,7 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		msg := irc.NoticeMsg{Message: m}
 		dst = append(dst, `,"kind":"notice"`...)
 		dst = appendField(dst, `,"type":`, msg.MsgID())
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		dst = appendField(dst, `,"text":`, msg.Text())
 		return appendFlags(dst, user, false)
 	case "CLEARCHAT":
@@ -215,42 +227,42 @@ func (e *encoder) appendMessage(dst []byte, m *irc.Message) []byte {
 		return appendRoom(dst, irc.RoomState{Message: m})
 	case "JOIN":
 		dst = append(dst, `,"kind":"join"`...)
-		return appendUser(dst, user)
+		return e.appendUser(dst, user)
 	case "PART":
 		dst = append(dst, `,"kind":"part"`...)
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		return appendField(dst, `,"text":`, irc.PartMsg{Message: m}.Reason())
 	case "QUIT": // of all channels
 		dst = append(dst, `,"kind":"part","type":"QUIT"`...)
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		return appendField(dst, `,"text":`, m.Param(0))
 	case "TAGMSG":
-		return appendTagMsg(dst, user)
+		return e.appendTagMsg(dst, user)
 	case "KICK":
 		msg := irc.KickMsg{Message: m}
 		if msg.Target() == "" {
 			break
 		}
 		dst = append(dst, `,"kind":"kick"`...)
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		dst = appendTarget(dst, "", "", msg.Target())
 		return appendField(dst, `,"text":`, msg.Reason())
 	case "TOPIC":
 		dst = append(dst, `,"kind":"topic"`...)
-		dst = appendUser(dst, user)
+		dst = e.appendUser(dst, user)
 		return appendField(dst, `,"text":`, irc.TopicMsg{Message: m}.Topic())
 	}
-	return appendOther(dst, user)
+	return e.appendOther(dst, user)
 }
 
-func appendOther(dst []byte, c irc.Chatter) []byte {
+func (e *encoder) appendOther(dst []byte, c irc.Chatter) []byte {
 	dst = append(dst, `,"kind":"other"`...)
 	dst = appendField(dst, `,"type":`, c.Command())
-	return appendUser(dst, c)
+	return e.appendUser(dst, c)
 }
 
 // appendUser appends the sender, unless that is a server or nobody.
-func appendUser(dst []byte, c irc.Chatter) []byte {
+func (e *encoder) appendUser(dst []byte, c irc.Chatter) []byte {
 	id, _ := c.Tag("user-id")
 	login := c.Login()
 	if c.User() == "" && strings.Contains(login, ".") {
@@ -259,14 +271,16 @@ func appendUser(dst []byte, c irc.Chatter) []byte {
 	if id == "" && login == "" {
 		return dst
 	}
-	dst = append(dst, `,"user":{`...)
+	dst = append(dst, `,"user":`...)
 	n := len(dst)
 	name := c.DisplayName()
 	if name == login {
 		name = ""
 	}
 	account, _ := c.Tag("account")
-	dst = appendUserFields(dst, id, login, name)
+	dst = e.appendNoted(dst, relay.FieldUserID, `,"id":`, id)
+	dst = e.appendNoted(dst, relay.FieldUserLogin, `,"login":`, login)
+	dst = appendField(dst, `,"name":`, name)
 	dst = appendField(dst, `,"account":`, account)
 	dst = appendField(dst, `,"color":`, c.Color())
 	badges, _ := c.Tag("badges")
@@ -307,11 +321,13 @@ func appendUserFields(dst []byte, id, login, name string) []byte {
 	return appendField(dst, `,"name":`, name)
 }
 
-// closeObject ends an object whose first key, at n, has a comma before it.
+// closeObject ends an object that begins at n with the comma before its first
+// key, in whose place the brace belongs.
 func closeObject(dst []byte, n int) []byte {
-	if n < len(dst) {
-		dst = slices.Delete(dst, n, n+1)
+	if n == len(dst) {
+		return append(dst, "{}"...)
 	}
+	dst[n] = '{'
 	return append(dst, '}')
 }
 
@@ -319,11 +335,11 @@ func appendTarget(dst []byte, messageID, userID, login string) []byte {
 	if messageID == "" && userID == "" && login == "" {
 		return dst
 	}
-	dst = append(dst, `,"target":{`...)
+	dst = append(dst, `,"target":`...)
 	n := len(dst)
 	dst = appendField(dst, `,"message_id":`, messageID)
 	if userID != "" || login != "" {
-		dst = append(dst, `,"user":{`...)
+		dst = append(dst, `,"user":`...)
 		u := len(dst)
 		dst = appendUserFields(dst, userID, login, "")
 		dst = closeObject(dst, u)
@@ -337,7 +353,10 @@ func (e *encoder) appendFragments(dst []byte, c irc.Chatter, text string) []byte
 	if list, _ := c.Tag("emotes"); list == "" {
 		return dst
 	}
-	e.emotes = slices.AppendSeq(e.emotes[:0], irc.PrivMsg{Chatter: c}.Emotes())
+	e.emotes = e.emotes[:0]
+	for emote := range (irc.PrivMsg{Chatter: c}).Emotes() { // not by AppendSeq, which allocates
+		e.emotes = append(e.emotes, emote)
+	}
 	if len(e.emotes) == 0 {
 		return dst
 	}
@@ -388,7 +407,7 @@ func appendReply(dst []byte, m irc.PrivMsg) []byte {
 			if r.ParentName == r.ParentLogin {
 				r.ParentName = ""
 			}
-			dst = append(dst, `,"user":{`...)
+			dst = append(dst, `,"user":`...)
 			n := len(dst)
 			dst = appendUserFields(dst, r.ParentUserID, r.ParentLogin, r.ParentName)
 			dst = closeObject(dst, n)
@@ -403,7 +422,7 @@ func appendShared(dst []byte, c irc.Chatter) []byte {
 	if !ok {
 		return dst
 	}
-	dst = append(dst, `,"shared":{`...)
+	dst = append(dst, `,"shared":`...)
 	n := len(dst)
 	dst = appendField(dst, `,"id":`, s.ID)
 	dst = append(dst, `,"channel_id":`...)
@@ -440,36 +459,6 @@ func appendFlags(dst []byte, c irc.Chatter, removed bool) []byte {
 		dst = append(dst, ']')
 	}
 	return dst
-}
-
-func appendRoom(dst []byte, r irc.RoomState) []byte {
-	dst = append(dst, `,"kind":"room_state","room":{`...)
-	n := len(dst)
-	onOff := func(key string, on, set bool) {
-		if set {
-			dst = append(dst, key...)
-			dst = strconv.AppendBool(dst, on)
-		}
-	}
-	on, set := r.EmoteOnly()
-	onOff(`,"emote_only":`, on, set)
-	on, set = r.SubsOnly()
-	onOff(`,"subs_only":`, on, set)
-	on, set = r.Unique()
-	onOff(`,"unique_only":`, on, set)
-	if wait, set := r.Slow(); set {
-		dst = append(dst, `,"slow_seconds":`...)
-		dst = strconv.AppendInt(dst, int64(wait/time.Second), 10)
-	}
-	if age, set := r.FollowersOnly(); set {
-		minutes := int64(-1)
-		if age >= 0 {
-			minutes = int64(age / time.Minute)
-		}
-		dst = append(dst, `,"follow_minutes":`...)
-		dst = strconv.AppendInt(dst, minutes, 10)
-	}
-	return closeObject(dst, n)
 }
 
 // appendShard is ShardID.String without its allocations.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/chatshard/chatshard/irc"
 )
@@ -19,7 +21,7 @@ func appendRecipient(dst []byte, u irc.UserNotice) []byte {
 	if name == login {
 		name = ""
 	}
-	dst = append(dst, `,"target":{"user":{`...)
+	dst = append(dst, `,"target":{"user":`...)
 	dst = closeObject(appendUserFields(dst, id, login, name), len(dst))
 	return append(dst, '}')
 }
@@ -61,10 +63,10 @@ func isTagName(s string) bool {
 
 // appendTagMsg appends what is said by tags alone
 // (https://ircv3.net/specs/client-tags/typing, react).
-func appendTagMsg(dst []byte, c irc.Chatter) []byte {
+func (e *encoder) appendTagMsg(dst []byte, c irc.Chatter) []byte {
 	if state, ok := c.Tag("+typing"); ok {
 		dst = append(dst, `,"kind":"typing","type":"TAGMSG"`...)
-		dst = appendUser(dst, c)
+		dst = e.appendUser(dst, c)
 		return appendFlags(dst, c, state != "active")
 	}
 	emoji, added := c.Tag("+draft/react")
@@ -73,12 +75,42 @@ func appendTagMsg(dst []byte, c irc.Chatter) []byte {
 	}
 	id, _ := c.Tag("+draft/reply")
 	if emoji == "" || id == "" {
-		return appendOther(dst, c)
+		return e.appendOther(dst, c)
 	}
 	dst = append(dst, `,"kind":"reaction","type":"TAGMSG"`...)
-	dst = appendUser(dst, c)
+	dst = e.appendUser(dst, c)
 	dst = appendTarget(dst, id, "", "")
 	dst = append(dst, `,"emoji":{"name":`...)
 	dst = append(appendString(dst, emoji), '}')
 	return appendFlags(dst, c, !added)
+}
+
+func appendRoom(dst []byte, r irc.RoomState) []byte {
+	dst = append(dst, `,"kind":"room_state","room":`...)
+	n := len(dst)
+	onOff := func(key string, on, set bool) {
+		if set {
+			dst = append(dst, key...)
+			dst = strconv.AppendBool(dst, on)
+		}
+	}
+	on, set := r.EmoteOnly()
+	onOff(`,"emote_only":`, on, set)
+	on, set = r.SubsOnly()
+	onOff(`,"subs_only":`, on, set)
+	on, set = r.Unique()
+	onOff(`,"unique_only":`, on, set)
+	if wait, set := r.Slow(); set {
+		dst = append(dst, `,"slow_seconds":`...)
+		dst = strconv.AppendInt(dst, int64(wait/time.Second), 10)
+	}
+	if age, set := r.FollowersOnly(); set {
+		minutes := int64(-1)
+		if age >= 0 {
+			minutes = int64(age / time.Minute)
+		}
+		dst = append(dst, `,"follow_minutes":`...)
+		dst = strconv.AppendInt(dst, minutes, 10)
+	}
+	return closeObject(dst, n)
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 )
 
 // appendField appends a key and a string, unless that is empty.
@@ -13,6 +16,37 @@ func appendField(dst []byte, key, value string) []byte {
 		return dst
 	}
 	return appendString(append(dst, key...), value)
+}
+
+// places returns where the values of what was written last are that filters ask
+// for; nil if that is not known of all.
+func (e *encoder) places() *relay.Meta {
+	if !e.noted {
+		return nil
+	}
+	return &e.meta
+}
+
+// note notes where the value of a field is, without quotes.
+func (e *encoder) note(f relay.Field, at, end int, escaped bool) {
+	e.meta.Note(f, at-e.start, end-e.start, escaped)
+}
+
+// noteString is appendString of the value of a field.
+func (e *encoder) noteString(dst []byte, f relay.Field, value string) []byte {
+	at := len(dst) + len(`"`)
+	dst = appendString(dst, value)
+	end := len(dst) - len(`"`)
+	e.note(f, at, end, end-at != len(value) && bytes.IndexByte(dst[at:end], '\\') >= 0)
+	return dst
+}
+
+// appendNoted is appendField of the value of a field.
+func (e *encoder) appendNoted(dst []byte, f relay.Field, key, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return e.noteString(append(dst, key...), f, value)
 }
 
 // appendNumber appends a key and a number, unless that is 0.
@@ -87,9 +121,7 @@ func appendText(dst []byte, s string) (out []byte, valid bool) {
 	dst, valid = append(dst, '"'), true
 	plain := 0 // s[plain:i] needs no escape and is not appended yet
 	for i := 0; i < len(s); {
-		if len(s)-i >= 8 {
-			i += plainPrefix(s[i:])
-		}
+		i += plainPrefix(s[i:])
 		for i < len(s) && isPlain[s[i]] {
 			i++
 		}
@@ -138,20 +170,38 @@ var isPlain = func() (is [256]bool) {
 	return is
 }()
 
-// plainPrefix returns how many bytes s begins with, in eights, none of which
-// needs an escape or is part of a rune of several bytes. They may be more.
+// plainPrefix returns how many bytes s begins with none of which needs an escape
+// or is part of a rune of several bytes. It looks at eight at a time, and stops
+// before eight among which there is one, or in a string that is shorter: there
+// may be more.
 func plainPrefix(s string) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	if len(s) < 8 {
+		return 0
+	}
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
-		b := s[i : i+8]
-		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		control := w - ' '*ones // borrows where a byte is less
-		quote, slash := w^'"'*ones, w^'\\'*ones
-		if (w|control|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
-			break
+		if special(eight(s[i:])) != 0 {
+			return i
 		}
 	}
-	return i
+	if i < len(s) && special(eight(s[len(s)-8:])) != 0 {
+		return i
+	}
+	return len(s)
+}
+
+// eight returns the first eight bytes of s.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// special returns 0 if none of eight bytes needs an escape or is part of a rune
+// of several bytes.
+func special(w uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	control := w - ' '*ones // borrows where a byte is less
+	quote, slash := w^'"'*ones, w^'\\'*ones
+	return (w | control | (quote-ones)&^quote | (slash-ones)&^slash) & tops
 }

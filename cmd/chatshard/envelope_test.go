@@ -91,6 +91,10 @@ func TestEnvelopeGolden(t *testing.T) {
 			start := len(out)
 			out = enc.append(out, balancer.Event{Shard: balancer.ShardID{Index: 3}, ID: m.EventID(), Data: m})
 			env := read(t, out[start:])
+			checkPlaces(t, enc, out[start:])
+			if enc.noted != (m.Command() == "PRIVMSG") {
+				t.Errorf("places are noted: %v, of %s", enc.noted, line)
+			}
 			if seq++; env.V != 1 || env.Cursor != (envelopeCursor{"00c0ffee00c0ffee", seq}) || env.Kind == "" || env.ID == "" {
 				t.Errorf("bad head: %s", out[start:])
 			}
@@ -103,6 +107,17 @@ func TestEnvelopeGolden(t *testing.T) {
 			out = append(out, '\n')
 		}
 		golden(t, filepath.Join("testdata", "envelope", c.name+".ndjson"), out)
+	}
+}
+
+// checkPlaces compares what the encoder has noted of what it wrote with what is
+// found there.
+func checkPlaces(t *testing.T, enc *encoder, line []byte) {
+	t.Helper()
+	var found relay.Meta
+	found.Find(line)
+	if noted := enc.places(); noted != nil && *noted != found {
+		t.Errorf("noted %v, found %v in %q", *noted, found, line)
 	}
 }
 
@@ -166,7 +181,7 @@ func TestEnvelopeOfReaderGap(t *testing.T) {
 	}
 	defer r.Close()
 	for i := range 5000 { // more than a ring of one has room for
-		if err := hub.Append(uint64(i+1), enc.appendBody(nil, testEvent(i))); err != nil {
+		if err := hub.Append(uint64(i+1), enc.appendBody(nil, testEvent(i)), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -247,6 +262,7 @@ func FuzzEnvelope(f *testing.F) {
 		for _, enc := range []*encoder{testEncoder("twitch", ""), testEncoder("irc", "net")} {
 			out := enc.append(nil, balancer.Event{Key: balancer.Key(key), Data: m})
 			env := read(t, out)
+			checkPlaces(t, enc, out)
 			if rawOf(env) != m.Raw() {
 				t.Fatalf("raw is %q, want %q", rawOf(env), m.Raw())
 			}

@@ -161,8 +161,8 @@ func (p *pipeline) pass(enc *encoder, e balancer.Event, acked func()) {
 		s.room = nil
 	}
 	s.room = s.appendBody(s.room[:0], e)
-	entry := relay.Entry{ID: s.id, Subject: relay.Subject{Platform: s.platform, Network: s.network}, Body: s.room, Time: s.at}
-	err := p.none.Append(&entry, func(seq uint64) error { return p.hub.Append(seq, entry.Body) })
+	entry := relay.Entry{ID: s.id, Subject: relay.Subject{Platform: s.platform, Network: s.network}, Body: s.room, Time: s.at, Meta: s.places()}
+	err := p.none.Append(&entry, func(seq uint64) error { return p.hub.Append(seq, entry.Body, entry.Meta) })
 	if err != nil {
 		if p.ctx.Err() == nil {
 			p.zlog.Warn().Err(err).Msg("an event cannot be handed out")
@@ -203,7 +203,7 @@ func (p *pipeline) append(entry *relay.Entry, conn lostConn, acked func()) error
 		case err != nil:
 			p.zlog.Debug().Err(err).Msg("an event is not in the log")
 		case !dup:
-			if err := p.hub.Append(seq, entry.Body); err != nil {
+			if err := p.hub.Append(seq, entry.Body, entry.Meta); err != nil {
 				p.zlog.Warn().Err(err).Msg("an event cannot be handed out")
 			}
 		}
@@ -237,13 +237,17 @@ func (p *pipeline) entry(enc *encoder, e balancer.Event, bare bool) *relay.Entry
 	s := p.encodeState(enc, bare)
 	defer p.encodeStates.Put(s)
 	body := s.body(e)
-	return &relay.Entry{ // outlives the event, whose memory is used again
+	entry := &relay.Entry{ // outlives the event, whose memory is used again
 		ID: strings.Clone(s.id), Body: body, Time: s.at,
 		Subject: relay.Subject{
 			Platform: enc.platform, Network: enc.network, Account: enc.account,
 			Channel: strings.Clone(channelOf(e)), Kind: bodyKind(body),
 		},
 	}
+	if m := s.places(); m != nil {
+		entry.Meta = new(*m)
+	}
+	return entry
 }
 
 // body returns an event's body, behind the one before it in memory where it fits.
@@ -331,7 +335,7 @@ func (p *pipeline) dropped(lost relay.Lost) []relay.Pending {
 			case errors.Is(err, relay.ErrDropped):
 				p.lost.drop(&e, lostConn{}, nil)
 			case err == nil && !dup:
-				_ = p.hub.Append(seq, e.Body) // it is an envelope
+				_ = p.hub.Append(seq, e.Body, nil) // it is an envelope
 			}
 		}})
 	}

@@ -14,6 +14,7 @@ type Entry struct {
 	Subject Subject
 	Body    []byte    // the envelope without its cursor: {"v":1,"id":…}, no line break
 	Time    time.Time // when it was received
+	Meta    *Meta     // where in Body the values are that filters ask for; nil: not known
 }
 
 // Subject is what an entry is about: the parts of the name under which it is

@@ -23,7 +23,7 @@ func ExampleHub() {
 	defer reader.Close()
 	for i, channel := range []string{"golang", "rust", "gopher"} {
 		body := fmt.Sprintf(`{"v":1,"id":"%d","channel":{"name":"%s"},"kind":"message"}`, i, channel)
-		if err := hub.Append(uint64(i+1), []byte(body)); err != nil {
+		if err := hub.Append(uint64(i+1), []byte(body), nil); err != nil {
 			fmt.Println(err)
 		}
 	}

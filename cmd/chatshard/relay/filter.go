@@ -188,30 +188,30 @@ func (m *matcher) match(line []byte, meta *Meta, scratch *[]byte) bool {
 	if m.all {
 		return true
 	}
-	if len(m.kinds) > 0 && !has(m.kinds, meta.raw(line, fieldKind)) ||
-		len(m.platforms) > 0 && !has(m.platforms, meta.raw(line, fieldPlatform)) ||
-		len(m.accounts) > 0 && !has(m.accounts, meta.value(line, fieldAccount, scratch)) ||
-		len(m.networks) > 0 && !has(m.networks, meta.value(line, fieldNetwork, scratch)) {
+	if len(m.kinds) > 0 && !has(m.kinds, meta.raw(line, FieldKind)) ||
+		len(m.platforms) > 0 && !has(m.platforms, meta.raw(line, FieldPlatform)) ||
+		len(m.accounts) > 0 && !has(m.accounts, meta.value(line, FieldAccount, scratch)) ||
+		len(m.networks) > 0 && !has(m.networks, meta.value(line, FieldNetwork, scratch)) {
 		return false
 	}
 	if (m.channels != nil || m.prefixes != nil || m.globs != nil) && !m.channel(line, meta, scratch) {
 		return false
 	}
-	if m.users != nil && !inFold(m.users, meta.raw(line, fieldUserID)) && !inFold(m.users, meta.value(line, fieldUserLogin, scratch)) {
+	if m.users != nil && !inFold(m.users, meta.raw(line, FieldUserID)) && !inFold(m.users, meta.value(line, FieldUserLogin, scratch)) {
 		return false
 	}
-	if m.sample > 0 && hashMix(hashBytes(hashStart, meta.raw(line, fieldID))) >= m.sample {
+	if m.sample > 0 && hashMix(hashBytes(hashStart, meta.raw(line, FieldID))) >= m.sample {
 		return false
 	}
 	return m.texts == nil || m.text(line, meta, scratch)
 }
 
 func (m *matcher) channel(line []byte, meta *Meta, scratch *[]byte) bool {
-	if meta.spans[fieldChannelID].n == 0 && meta.spans[fieldChannelName].n == 0 {
-		return string(meta.raw(line, fieldKind)) == "gap"
+	if meta.spans[FieldChannelID].n == 0 && meta.spans[FieldChannelName].n == 0 {
+		return string(meta.raw(line, FieldKind)) == "gap"
 	}
-	name := meta.value(line, fieldChannelName, scratch)
-	if m.channels != nil && (inFold(m.channels, name) || inFold(m.channels, meta.raw(line, fieldChannelID))) {
+	name := meta.value(line, FieldChannelName, scratch)
+	if m.channels != nil && (inFold(m.channels, name) || inFold(m.channels, meta.raw(line, FieldChannelID))) {
 		return true
 	}
 	for _, p := range m.prefixes {
@@ -243,7 +243,7 @@ func hasPrefixFold(name []byte, prefix string) bool {
 // text looks for the texts. Both are in lower case, so that the search is that
 // of package bytes, which no text makes slow.
 func (m *matcher) text(line []byte, meta *Meta, scratch *[]byte) bool {
-	text := meta.value(line, fieldText, scratch)
+	text := meta.value(line, FieldText, scratch)
 	if len(text) == 0 {
 		return false
 	}

@@ -18,7 +18,7 @@ func matches(t testing.TB, f Filter, body []byte) bool {
 		t.Fatal(err)
 	}
 	var meta Meta
-	meta.parse(body)
+	meta.Find(body)
 	var scratch []byte
 	return m.match(body, &meta, &scratch)
 }
@@ -148,7 +148,7 @@ func FuzzMeta(f *testing.F) {
 	f.Add([]byte(`{"":{"":[`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var m Meta
-		m.parse(body)
+		m.Find(body)
 		for f := range fields {
 			m.raw(body, f) // in bounds
 		}
@@ -177,7 +177,7 @@ func FuzzMeta(f *testing.F) {
 			}
 		}
 		var scratch []byte
-		for name, field := range map[string]field{"id": fieldID, "kind": fieldKind, "text": fieldText, "account": fieldAccount} {
+		for name, field := range map[string]Field{"id": FieldID, "kind": FieldKind, "text": FieldText, "account": FieldAccount} {
 			var text string
 			if json.Unmarshal(want[name], &text) != nil || seen[name] != 1 || strings.Contains(string(body), `\u`) {
 				continue
@@ -198,11 +198,11 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 	plain := testBody(1, "Hello you")
 	var scratch []byte
-	meta.parse(plain)
-	if n := testing.AllocsPerRun(100, func() { meta.parse(plain); m.match(plain, &meta, &scratch) }); n > 0 {
+	meta.Find(plain)
+	if n := testing.AllocsPerRun(100, func() { meta.Find(plain); m.match(plain, &meta, &scratch) }); n > 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
-	meta.parse(body)
+	meta.Find(body)
 	if !m.match(body, &meta, &scratch) {
 		t.Error("it does not match")
 	}

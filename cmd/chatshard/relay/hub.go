@@ -104,15 +104,18 @@ func NewHub(ctx context.Context, log Log, cfg *HubConfig) (*Hub, error) {
 }
 
 // Append takes an entry that the log has acknowledged; it keeps no reference to
-// body. Calls come in the order of the numbers. A number that was there already
+// body or meta, which is nil where the places of the values are not known: then
+// they are looked for. Calls come in the order of the numbers. A number that was there already
 // is passed over; after one that is missing, the ring begins anew, and readers
 // find what is between in the log.
-func (h *Hub) Append(seq uint64, body []byte) error {
+func (h *Hub) Append(seq uint64, body []byte, meta *Meta) error {
 	if !bytes.HasPrefix(body, []byte(envelopeStart)) || body[len(body)-1] != '}' || bytes.IndexByte(body, '\n') >= 0 || len(body) > 1<<30 {
 		return fmt.Errorf("%w: entry %d: %.64q", ErrEntry, seq, body)
 	}
-	var meta Meta
-	meta.parse(body)
+	if meta == nil || !meta.within(len(body)) {
+		meta = new(Meta)
+		meta.Find(body)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if seq <= h.last || h.closed {
@@ -121,9 +124,9 @@ func (h *Hub) Append(seq uint64, body []byte) error {
 	if n := len(h.ring.blocks); n > 0 && seq != h.ring.blocks[n-1].last()+1 {
 		h.ring.reset()
 	}
-	h.ring.append(h.epoch, seq, body, &meta)
+	h.ring.append(h.epoch, seq, body, meta)
 	h.last = seq
-	h.count(meta.raw(body, fieldPlatform), meta.raw(body, fieldKind))
+	h.count(meta.raw(body, FieldPlatform), meta.raw(body, FieldKind))
 	if h.waiting > 0 {
 		h.arm(h.wokenAt.Add(h.interval()))
 	}
@@ -308,7 +311,7 @@ func (h *Hub) walk(ctx context.Context, after, to uint64, scratch *[]byte, f fun
 				return true
 			}
 			*scratch = AppendEnvelope((*scratch)[:0], Cursor{epoch, seq}, body)
-			meta.parse(*scratch)
+			meta.Find(*scratch)
 			item.Seq, item.Line = seq, *scratch
 			at = seq
 			goOn = f(&item)

@@ -78,7 +78,7 @@ func (l *storedLog) At(_ context.Context, t time.Time) (uint64, error) {
 	defer l.mu.Unlock()
 	for i, b := range l.bodies {
 		var m Meta
-		m.parse(b)
+		m.Find(b)
 		if !m.time(b).Before(t) {
 			return l.first + uint64(i) - 1, nil
 		}
@@ -126,7 +126,7 @@ func (h *testHub) say(t testing.TB, n int, text string) {
 	for range n {
 		h.n++
 		body := testBody(h.n, text)
-		if err := h.Append(h.log.add(body), body); err != nil {
+		if err := h.Append(h.log.add(body), body, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -412,7 +412,7 @@ func TestBackfill(t *testing.T) {
 	h.say(t, 100, "x")
 	body := bytes.Replace(testBody(101, "y"), []byte(`"raw"`), []byte(`"flags":["first"],"raw"`), 1)
 	h.n++
-	if err := h.Append(h.log.add(body), body); err != nil {
+	if err := h.Append(h.log.add(body), body, nil); err != nil {
 		t.Fatal(err)
 	}
 	now := testStart.Add(101 * time.Second)
@@ -473,9 +473,48 @@ func TestSubscribeRefuses(t *testing.T) {
 		}
 	}
 	for _, body := range []string{"", "{", `{"v":2,"id":"x"}`, "{\"v\":1,\n}", `{"v":1,"id":"x"`} {
-		if err := h.Append(1, []byte(body)); !errors.Is(err, ErrEntry) {
+		if err := h.Append(1, []byte(body), nil); !errors.Is(err, ErrEntry) {
 			t.Errorf("%q: %v, want ErrEntry", body, err)
 		}
+	}
+}
+
+// What is noted is believed, unless it is not in the entry.
+func TestAppendNoted(t *testing.T) {
+	body := []byte(`{"v":1,"platform":"twitch","kind":"message","text":"a \"quoted\" word","raw":"kind"}`)
+	place := func(text string) (at, end int) {
+		at = bytes.LastIndex(body, []byte(text))
+		return at, at + len(text)
+	}
+	for _, c := range []struct {
+		name   string
+		note   func(m *Meta) // nil: nothing is noted
+		passes Filter
+		does   bool
+	}{
+		{"not noted", nil, Filter{Kinds: []string{"message"}}, true},
+		{"noted elsewhere", func(m *Meta) { at, end := place("kind"); m.Note(FieldKind, at, end, false) }, Filter{Kinds: []string{"kind"}}, true},
+		{"with an escape", func(m *Meta) { at, end := place(`a \"quoted\" word`); m.Note(FieldText, at, end, true) }, Filter{Text: []string{`"quoted"`}}, true},
+		{"behind the end", func(m *Meta) { m.Note(FieldKind, len(body)-2, len(body), true) }, Filter{Kinds: []string{"message"}}, true},
+		{"before the start", func(m *Meta) { m.Note(FieldKind, -3, 2, false) }, Filter{Kinds: []string{"message"}}, true},
+		{"the wrong way round", func(m *Meta) { m.Note(FieldKind, 9, 8, false) }, Filter{Kinds: []string{"message"}}, true},
+		{"another field", func(m *Meta) { at, end := place("kind"); m.Note(FieldKind, at, end, false) }, Filter{Platforms: []string{"twitch"}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newTestHub(t, nil)
+			r := subscribe(t, h, SubscribeOptions{Filter: c.passes, Idle: 50 * time.Millisecond})
+			var m *Meta
+			if c.note != nil {
+				m = new(Meta)
+				c.note(m)
+			}
+			if err := h.Append(h.log.add(body), body, m); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Next(t.Context(), func(*Item) bool { return true }); (err == nil) != c.does {
+				t.Errorf("Next: %v; want that it passes: %v", err, c.does)
+			}
+		})
 	}
 }
 
@@ -487,7 +526,7 @@ func TestWithoutLog(t *testing.T) {
 	defer h.Close()
 	r := subscribe(t, &testHub{Hub: h}, SubscribeOptions{})
 	for i := range 2000 {
-		if err := h.Append(uint64(i+1), testBody(i+1, "x")); err != nil {
+		if err := h.Append(uint64(i+1), testBody(i+1, "x"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -504,7 +543,7 @@ func TestSinceWithoutLog(t *testing.T) {
 	}
 	defer h.Close()
 	for i := range 2000 { // some blocks of them
-		if err := h.Append(uint64(i+1), testBody(i+1, "x")); err != nil {
+		if err := h.Append(uint64(i+1), testBody(i+1, "x"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

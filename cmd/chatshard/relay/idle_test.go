@@ -89,7 +89,7 @@ func TestNeverReads(t *testing.T) {
 		say := func(n int) {
 			for range n {
 				th.n++
-				if err := h.Append(uint64(th.n), testBody(th.n, text)); err != nil {
+				if err := h.Append(uint64(th.n), testBody(th.n, text), nil); err != nil {
 					t.Fatal(err)
 				}
 				if th.n%500 == 0 { // as fast as the good one reads

@@ -132,7 +132,7 @@ func (r *liveRelay) say(n int) {
 		hub := r.hub
 		err = r.log.Append(context.Background(), &Entry{ID: id, Subject: s, Body: body, Time: time.Now()}, func(seq uint64, dup bool, err error) {
 			if err == nil && !dup {
-				err = hub.Append(seq, body)
+				err = hub.Append(seq, body, nil)
 			}
 			if err != nil || dup {
 				r.t.Errorf("%s: %v, a copy: %v", id, err, dup)

@@ -7,38 +7,58 @@ import (
 	"time"
 )
 
-// field is one of the things that filters ask of an envelope.
-type field uint8
+// Field is one of the things that filters ask of an envelope.
+type Field uint8
 
 const (
-	fieldID field = iota
-	fieldReceived
-	fieldPlatform
-	fieldNetwork
-	fieldAccount
-	fieldKind
-	fieldText
-	fieldFlags // the array with its brackets
-	fieldChannelID
-	fieldChannelName
-	fieldUserID
-	fieldUserLogin
+	FieldID Field = iota
+	FieldReceived
+	FieldPlatform
+	FieldNetwork
+	FieldAccount
+	FieldKind
+	FieldText
+	FieldFlags // the array with its brackets
+	FieldChannelID
+	FieldChannelName
+	FieldUserID
+	FieldUserLogin
 	fields
 )
 
 type span struct{ at, n uint32 }
 
-// Meta says where in a line the values are that filters ask for. It has no
+// Meta says where in an envelope the values are that filters ask for. It has no
 // pointers: a ring full of it costs the garbage collector nothing.
 type Meta struct {
 	spans   [fields]span
 	escaped uint16 // a bit for each field that has an escape of JSON in it
 }
 
-// parse finds the fields of an envelope, which is at line[0:]. It reads as far
+// Note says where in a body the value of a field is, without its quotes, and of
+// [FieldFlags] with the brackets; escaped, whether there is an escape of JSON in
+// it. Who notes one field notes all that the envelope has, as Find finds them.
+func (m *Meta) Note(f Field, at, end int, escaped bool) {
+	m.spans[f] = span{uint32(at), uint32(end - at)}
+	if escaped {
+		m.escaped |= 1 << f
+	}
+}
+
+// within reports whether all places are in a body of n bytes, before its last brace.
+func (m *Meta) within(n int) bool {
+	for _, s := range m.spans {
+		if uint64(s.at)+uint64(s.n) >= uint64(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// Find finds the fields of an envelope, which is at line[0:]. It reads as far
 // as "raw", which encoders write last, and believes nothing: of what is not
 // JSON it finds what comes before that.
-func (m *Meta) parse(line []byte) {
+func (m *Meta) Find(line []byte) {
 	*m = Meta{}
 	if len(line) > 0 && line[0] == '{' {
 		m.object(line, 1, inTop)
@@ -84,21 +104,21 @@ func (m *Meta) object(b []byte, i int, in where) int {
 		case inTop:
 			switch string(key) {
 			case "id":
-				f = fieldID
+				f = FieldID
 			case "received":
-				f = fieldReceived
+				f = FieldReceived
 			case "platform":
-				f = fieldPlatform
+				f = FieldPlatform
 			case "network":
-				f = fieldNetwork
+				f = FieldNetwork
 			case "account":
-				f = fieldAccount
+				f = FieldAccount
 			case "kind":
-				f = fieldKind
+				f = FieldKind
 			case "text":
-				f = fieldText
+				f = FieldText
 			case "flags":
-				f = fieldFlags
+				f = FieldFlags
 			case "channel":
 				if b[i] == '{' {
 					i = m.object(b, i+1, inChannel)
@@ -115,16 +135,16 @@ func (m *Meta) object(b []byte, i int, in where) int {
 		case inChannel:
 			switch string(key) {
 			case "id":
-				f = fieldChannelID
+				f = FieldChannelID
 			case "name":
-				f = fieldChannelName
+				f = FieldChannelName
 			}
 		case inUser:
 			switch string(key) {
 			case "id":
-				f = fieldUserID
+				f = FieldUserID
 			case "login":
-				f = fieldUserLogin
+				f = FieldUserLogin
 			}
 		}
 		start := i
@@ -134,7 +154,7 @@ func (m *Meta) object(b []byte, i int, in where) int {
 			if end >= len(b) {
 				return len(b)
 			}
-			if f < fields && f != fieldFlags {
+			if f < fields && f != FieldFlags {
 				m.spans[f] = span{uint32(i + 1), uint32(end - i - 1)}
 				if escaped {
 					m.escaped |= 1 << f
@@ -144,7 +164,7 @@ func (m *Meta) object(b []byte, i int, in where) int {
 			continue
 		}
 		i = skipValue(b, i)
-		if f == fieldFlags && b[start] == '[' && i <= len(b) {
+		if f == FieldFlags && b[start] == '[' && i <= len(b) {
 			m.spans[f] = span{uint32(start), uint32(i - start)}
 		}
 	}
@@ -214,13 +234,13 @@ func (m *Meta) shift(n uint32) {
 }
 
 // raw returns a field as it stands in the line.
-func (m *Meta) raw(line []byte, f field) []byte {
+func (m *Meta) raw(line []byte, f Field) []byte {
 	s := m.spans[f]
 	return line[s.at : s.at+s.n]
 }
 
 // value returns a field. What has escapes is decoded into scratch.
-func (m *Meta) value(line []byte, f field, scratch *[]byte) []byte {
+func (m *Meta) value(line []byte, f Field, scratch *[]byte) []byte {
 	s := m.spans[f]
 	if m.escaped&(1<<f) == 0 {
 		return line[s.at : s.at+s.n]
@@ -236,18 +256,18 @@ func (m *Meta) value(line []byte, f field, scratch *[]byte) []byte {
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
 func (m *Meta) time(line []byte) time.Time {
-	t, _ := time.Parse(timeFormat, string(m.raw(line, fieldReceived)))
+	t, _ := time.Parse(timeFormat, string(m.raw(line, FieldReceived)))
 	return t
 }
 
 // channelHash is the same for all entries of one channel, in every process.
 func (m *Meta) channelHash(line []byte) uint64 {
-	h := hashBytes(hashStart, m.raw(line, fieldPlatform))
-	h = hashBytes(h, m.raw(line, fieldNetwork))
-	if id := m.raw(line, fieldChannelID); len(id) > 0 {
+	h := hashBytes(hashStart, m.raw(line, FieldPlatform))
+	h = hashBytes(h, m.raw(line, FieldNetwork))
+	if id := m.raw(line, FieldChannelID); len(id) > 0 {
 		return hashBytes(h, id)
 	}
-	return hashBytes(h, m.raw(line, fieldChannelName))
+	return hashBytes(h, m.raw(line, FieldChannelName))
 }
 
 // FNV-1a, with a byte between parts.

@@ -324,7 +324,7 @@ func (r *Reader) fromRing(first uint64, buf []byte, list []ringEntry, i int, f f
 		}
 	}
 	r.pos.Store(first + uint64(i) - 1)
-	r.seen = append(r.seen[:0], list[i-1].meta.raw(lineAt(buf, list, i-1), fieldReceived)...)
+	r.seen = append(r.seen[:0], list[i-1].meta.raw(lineAt(buf, list, i-1), FieldReceived)...)
 	return goOn
 }
 
@@ -344,8 +344,8 @@ func (r *Reader) hand(item *Item, f func(*Item) bool) bool {
 
 // mark adds the flag "backfill".
 func (r *Reader) mark(item *Item) {
-	if s := item.meta.spans[fieldFlags]; s.n >= 2 {
-		list := item.meta.raw(item.Line, fieldFlags)
+	if s := item.meta.spans[FieldFlags]; s.n >= 2 {
+		list := item.meta.raw(item.Line, FieldFlags)
 		if bytes.Contains(list, []byte(backfillTag)) {
 			return
 		}
@@ -373,7 +373,7 @@ func (r *Reader) fromLog(ctx context.Context, pos, to uint64, f func(*Item) bool
 			renewed = true
 			return false
 		}
-		received = append(received[:0], it.meta.raw(it.Line, fieldReceived)...)
+		received = append(received[:0], it.meta.raw(it.Line, FieldReceived)...)
 		if m.match(it.Line, it.meta, &r.scratch) {
 			goOn = r.hand(it, f)
 		}
@@ -400,7 +400,7 @@ func (r *Reader) fromLog(ctx context.Context, pos, to uint64, f func(*Item) bool
 // firstTime returns when the first entry from a number on was received, or nil.
 func (r *Reader) firstTime(ctx context.Context, from, to uint64) (received []byte) {
 	_, _ = r.hub.walk(ctx, from-1, min(to, from), &r.logged, func(it *Item) bool {
-		received = bytes.Clone(it.meta.raw(it.Line, fieldReceived))
+		received = bytes.Clone(it.meta.raw(it.Line, FieldReceived))
 		return false
 	})
 	return received
@@ -442,7 +442,7 @@ func (r *Reader) skip(ctx context.Context, pos, to uint64, f func(*Item) bool) b
 		if m.match(it.Line, it.meta, &r.scratch) && (r.opts.claim == nil || r.opts.claim(it.Seq, it.Line, it.meta)) {
 			dropped++
 		}
-		received = append(received[:0], it.meta.raw(it.Line, fieldReceived)...)
+		received = append(received[:0], it.meta.raw(it.Line, FieldReceived)...)
 		return true
 	})
 	dropped += to - seq // they left the ring while we counted, and a log could not say
