@@ -67,8 +67,20 @@ func (m *marks) since(c relay.Cursor) (at time.Time) {
 	return list[n-1].At
 }
 
-// add makes a mark of the newest entry. What is on its way to the log may have
-// been received a little before.
+// begin makes a mark of where the log ends, behind which nothing has been received
+// yet.
+func (m *marks) begin(hub *relay.Hub) { m.add(hub.Cursor(), now()) }
+
+// mark makes a mark of the newest entry: now would be too late a time, because
+// what is received while the log cannot be written comes behind it.
+func (m *marks) mark(hub *relay.Hub) {
+	if c, received := hub.Newest(); !received.IsZero() {
+		m.add(c, received)
+	}
+}
+
+// add makes a mark of a place, behind which nothing was received before a time,
+// but for what other connections had on its way to the log then.
 func (m *marks) add(c relay.Cursor, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,7 +105,6 @@ func (m *marks) watch(ctx context.Context, hub *relay.Hub) {
 	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
 	for {
-		m.add(hub.Cursor(), now())
 		m.mu.Lock()
 		text, err := json.Marshal(m.all)
 		m.mu.Unlock()
@@ -107,6 +118,7 @@ func (m *marks) watch(ctx context.Context, hub *relay.Hub) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			m.mark(hub)
 		}
 	}
 }

@@ -81,10 +81,9 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 	cfg := c.server()
 	cfg.Logger, cfg.Registry = log, p.registry
 	var hub relay.HubConfig
-	healthy := func() error { return p.log.Healthy() }
 	if c.Log.Dir == noLog {
 		p.none = relay.NewNoLog()
-		hub.Epoch, healthy = p.none.Epoch(), p.none.Healthy
+		hub.Epoch = p.none.Epoch()
 	} else {
 		engine, err := relay.StartEngine(ctx, &relay.EngineConfig{
 			Dir: c.Log.Dir, MaxStore: int64(c.Log.MaxBytes) + int64(c.Log.MaxBytes)/2, URL: c.NATS.URL,
@@ -125,7 +124,11 @@ func newPipeline(ctx context.Context, c *relayConfig, ids *cursor, stdout *outpu
 		p.abandon(ctx)
 		return nil, err
 	}
-	cfg.Ready = map[string]func() error{"log": healthy}
+	if p.marks != nil {
+		p.marks.begin(p.hub)
+	} else {
+		cfg.Ready = map[string]func() error{"log": p.none.Healthy} // the server asks a log itself
+	}
 	if p.server, err = relay.NewServer(p.hub, cfg); err != nil {
 		p.abandon(ctx)
 		return nil, err

@@ -159,6 +159,21 @@ func (h *Hub) Cursor() Cursor {
 	return Cursor{h.epoch, h.last}
 }
 
+// Newest returns the place after the newest entry that Append has brought, and when
+// that was received: the zero time if there is none, or it does not say.
+func (h *Hub) Newest() (Cursor, time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := Cursor{h.epoch, h.last}
+	n := len(h.ring.blocks)
+	if n == 0 {
+		return at, time.Time{}
+	}
+	b := h.ring.blocks[n-1]
+	i := len(b.list) - 1
+	return at, b.list[i].meta.time(lineAt(b.buf, b.list, i))
+}
+
 // Behind returns how many entries the slowest reader has not been handed yet.
 func (h *Hub) Behind() uint64 {
 	h.mu.Lock()
