@@ -27,7 +27,7 @@ const (
 	pollBatch = 256 // connections that are looked at before the system is asked again
 	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
 
-	pollTurn = 50 * time.Millisecond // within which each connection that has something is read, if there are processors for that
+	pollTurn = 50 * time.Millisecond // that each connection which has something waits for its turn, about, if there are processors for that
 
 	busyFrom = 8           // reads that find smallRead events or more, less those that find fewer, make a connection busy
 	busyMost = 16          // and are counted
@@ -99,7 +99,7 @@ func (b *Balancer) startPoller() *poller {
 		b.log.Debug().Err(err).Msg("a goroutine for each connection")
 		return nil
 	}
-	p := &poller{b: b, ready: ready, base: time.Now().Add(-1)}
+	p := &poller{b: b, ready: ready, base: time.Now().Add(-1), pace: stepTime}
 	for range runtime.GOMAXPROCS(0) {
 		p.crew = append(p.crew, new(worker))
 	}
@@ -266,9 +266,7 @@ func (p *poller) helpers(due int) int {
 		steps, took = steps+time.Duration(w.steps), took+w.took
 		w.steps, w.took = 0, 0
 	}
-	if steps > 0 {
-		p.pace += (took/steps - p.pace) / 8
-	}
+	p.pace += (took - steps*p.pace) / (2 * pollBatch) // by the steps: single ones do not count as much as many
 	return min(len(p.crew)-1, int(time.Duration(due)*p.pace/pollTurn))
 }
 
@@ -311,7 +309,7 @@ func (w *worker) rested(now time.Time) time.Time {
 // tired notes how long a step took that ended at now.
 func (w *worker) tired(now time.Time, took time.Duration) {
 	w.over, w.last = min(max(0, w.over+took-stepTime), 2*stepBurst), now
-	w.steps, w.took = w.steps+1, w.took+min(took, 2*stepTime) // what takes longer had no processor, mostly
+	w.steps, w.took = w.steps+1, w.took+took
 }
 
 // forget has the system not tell of l, which was told of, if l is not parked: its

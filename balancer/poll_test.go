@@ -3,6 +3,7 @@ package balancer_test
 import (
 	"context"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,33 +106,61 @@ func TestSlowHandlersAreLeftToTheQueues(t *testing.T) {
 // TestSlowStepsAreShared has Handlers that take less than what leaves them to the
 // queues, and together longer than a connection may wait for its turn.
 func TestSlowStepsAreShared(t *testing.T) {
-	const shards, each, most = 1000, 95 * time.Microsecond, 75 * time.Millisecond
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("one processor: nobody to share with")
 	}
-	var mu sync.Mutex // guards latest
-	var latest time.Duration
-	slow := func(e balancer.Event) {
-		time.Sleep(each)
-		mu.Lock()
-		defer mu.Unlock()
-		latest = max(latest, time.Since(e.Data.(*balancertest.Message).At))
+	const each = 95 * time.Microsecond
+	for _, c := range []struct {
+		name   string
+		takes  func(e balancer.Event) time.Duration
+		single int // lines that come one at a time before a round, and take nothing
+	}{
+		{"even", func(balancer.Event) time.Duration { return each }, 0},
+		{"most are quick", func(e balancer.Event) time.Duration {
+			if n, _ := strconv.Atoi(strings.TrimPrefix(string(e.Key), "k")); n%20 == 0 {
+				return 20 * each
+			}
+			return 0
+		}, 0},
+		{"single ones between", func(balancer.Event) time.Duration { return each }, 40},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const shards, most = 1000, 80 * time.Millisecond
+			var mu sync.Mutex // guards latest
+			var latest time.Duration
+			var alone atomic.Bool
+			slow := func(e balancer.Event) {
+				if alone.Load() {
+					return
+				}
+				time.Sleep(c.takes(e))
+				mu.Lock()
+				defer mu.Unlock()
+				latest = max(latest, time.Since(e.Data.(*balancertest.Message).At))
+			}
+			crowd(t, shards, balancer.Config{}, nil, slow, func(f *fleet, ks []balancer.Key) {
+				for round := range 20 {
+					alone.Store(true)
+					for i := range c.single {
+						f.net.Publish(ks[i])
+						time.Sleep(10 * time.Millisecond)
+					}
+					alone.Store(false)
+					for _, k := range ks {
+						f.net.Publish(k)
+					}
+					time.Sleep(500 * time.Millisecond)
+					mu.Lock()
+					if latest > most {
+						t.Errorf("round %d: the last one was handled %v after it was sent, want at most %v", round, latest, most)
+					}
+					latest = 0
+					mu.Unlock()
+				}
+				f.clean(t)
+			})
+		})
 	}
-	crowd(t, shards, balancer.Config{}, nil, slow, func(f *fleet, ks []balancer.Key) {
-		for round := range 20 {
-			for _, k := range ks {
-				f.net.Publish(k)
-			}
-			time.Sleep(500 * time.Millisecond)
-			mu.Lock()
-			if round > 5 && latest > most { // it has seen by then how long they take
-				t.Errorf("round %d: the last one was handled %v after it was sent, want at most %v", round, latest, most)
-			}
-			latest = 0
-			mu.Unlock()
-		}
-		f.clean(t)
-	})
 }
 
 // TestStuckHandlersHoldUpNoOther has a Handler that does not return for half of

@@ -162,7 +162,10 @@ func (s *sick) more(t *testing.T, n int64) {
 // notReady waits until the relay says that its log is sick, with a word of why, once.
 func (s *sick) notReady(t *testing.T, why string) {
 	t.Helper()
-	until(t, "it is not ready: "+why, func() bool { ready, log := readyz(s.world.addr); return !ready && (why == "" || strings.Count(log, why) == 1) })
+	until(t, "it is not ready: "+why, func() bool {
+		ready, log := readyz(s.world.addr)
+		return !ready && (why == "" || strings.Count(log, why) == 1)
+	})
 }
 
 func (s *sick) ready(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chatshard/chatshard/balancer"
+	"github.com/chatshard/chatshard/cmd/chatshard/relay"
 	"github.com/chatshard/chatshard/discord/discordtest"
 	"github.com/chatshard/chatshard/irc"
 	"github.com/rs/zerolog"
@@ -233,5 +234,26 @@ func TestPassAllocatesNothing(t *testing.T) {
 	}
 	if at := p.hub.Cursor(); at.Seq != uint64(acked) || acked != 2000 || at.Epoch != p.none.Epoch() {
 		t.Errorf("%v after %d events", at, acked)
+	}
+}
+
+// An entry on its way to the log keeps the places of its own values, while the
+// next one is encoded.
+func TestEntriesKeepTheirPlaces(t *testing.T) {
+	p, enc := &pipeline{ids: newCursor()}, testEncoder("twitch", "")
+	var all []*relay.Entry
+	for i, text := range []string{"a", "some words more", "", "\"quoted\""} {
+		m, err := irc.Parse(fmt.Sprintf("@id=%d;room-id=9 :ann!ann@ann PRIVMSG #ann :%s", i, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p.entry(enc, balancer.Event{Key: "ann", Data: m}, i%2 == 1))
+	}
+	for _, e := range all {
+		var found relay.Meta
+		found.Find(e.Body)
+		if e.Meta == nil || *e.Meta != found {
+			t.Errorf("noted %v, found %v in %s", e.Meta, found, e.Body)
+		}
 	}
 }

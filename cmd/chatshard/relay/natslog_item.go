@@ -25,7 +25,7 @@ const (
 	compressOver = 64 << 10
 	partOver     = 6 << 20
 	smallBody    = 16 << 10 // every server takes it
-	itemOverhead = 256      // bytes that an entry costs beside its name and body
+	itemOverhead = 384      // bytes that an entry costs beside its name and body
 	maxNames     = 100_000
 )
 
