@@ -139,7 +139,7 @@ func TestSlowStepsAreShared(t *testing.T) {
 				latest = max(latest, time.Since(e.Data.(*balancertest.Message).At))
 			}
 			crowd(t, shards, balancer.Config{}, nil, slow, func(f *fleet, ks []balancer.Key) {
-				for round := range 20 {
+				for round := range 6 {
 					alone.Store(true)
 					for i := range c.single {
 						f.net.Publish(ks[i])
@@ -151,7 +151,7 @@ func TestSlowStepsAreShared(t *testing.T) {
 					}
 					time.Sleep(500 * time.Millisecond)
 					mu.Lock()
-					if latest > most {
+					if round > 0 && latest > most { // the first one teaches how long they take
 						t.Errorf("round %d: the last one was handled %v after it was sent, want at most %v", round, latest, most)
 					}
 					latest = 0
