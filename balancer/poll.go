@@ -27,7 +27,9 @@ const (
 	pollBatch = 256 // connections that are looked at before the system is asked again
 	pollTurns = 4   // reads of smallRead events of one connection in a batch; what has more is busy
 
-	pollTurn = 50 * time.Millisecond // that each connection which has something waits for its turn, about, if there are processors for that
+	// pollTurn is what a connection that has something waits for its turn, about, if
+	// there are processors for that.
+	pollTurn = 50 * time.Millisecond
 
 	busyFrom = 8           // reads that find smallRead events or more, less those that find fewer, make a connection busy
 	busyMost = 16          // and are counted

@@ -105,9 +105,9 @@ func NewHub(ctx context.Context, log Log, cfg *HubConfig) (*Hub, error) {
 
 // Append takes an entry that the log has acknowledged; it keeps no reference to
 // body or meta, which is nil where the places of the values are not known: then
-// they are looked for. Calls come in the order of the numbers. A number that was there already
-// is passed over; after one that is missing, the ring begins anew, and readers
-// find what is between in the log.
+// they are looked for. Calls come in the order of the numbers. A number that was
+// there already is passed over; after one that is missing, the ring begins anew,
+// and readers find what is between in the log.
 func (h *Hub) Append(seq uint64, body []byte, meta *Meta) error {
 	if !bytes.HasPrefix(body, []byte(envelopeStart)) || body[len(body)-1] != '}' || bytes.IndexByte(body, '\n') >= 0 || len(body) > 1<<30 {
 		return fmt.Errorf("%w: entry %d: %.64q", ErrEntry, seq, body)

@@ -536,6 +536,34 @@ func TestWithoutLog(t *testing.T) {
 	}
 }
 
+// A clock may have been set back between what a gap begins and ends with: the gap
+// still goes from the earlier to the later.
+func TestGapsGoForward(t *testing.T) {
+	late := testStart.Add(24 * time.Hour)
+	h, err := NewHub(t.Context(), nil, &HubConfig{RingEntries: 1, Epoch: "e9", Since: func(Cursor) time.Time { return late }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for i := range 2000 {
+		if err := h.Append(uint64(i+1), testBody(i+1, "x"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := subscribe(t, &testHub{Hub: h}, SubscribeOptions{From: Cursor{"e9", 1}})
+	seqs, gaps := take(t, r, 1<<20)
+	if len(gaps) != 1 || len(seqs) == 0 {
+		t.Fatalf("%d entries, gaps %v", len(seqs), gaps)
+	}
+	var l testLine
+	if err := json.Unmarshal([]byte(gaps[0]), &l); err != nil {
+		t.Fatal(err)
+	}
+	if first := testStart.Add(time.Duration(seqs[0]) * time.Second).Truncate(time.Millisecond); !l.Gap.From.Equal(first) || !l.Gap.To.Equal(late.Truncate(time.Millisecond)) {
+		t.Errorf("the gap is from %v to %v, want %v to %v", l.Gap.From, l.Gap.To, first, late)
+	}
+}
+
 func TestSinceWithoutLog(t *testing.T) {
 	h, err := NewHub(t.Context(), nil, &HubConfig{Epoch: "e9"})
 	if err != nil {

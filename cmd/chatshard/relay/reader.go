@@ -475,19 +475,21 @@ func (r *Reader) gap(reason string, after, to, dropped uint64, until []byte, f f
 	b = append(b, `","received":"`...)
 	b = r.hub.now().UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","platform":"chatshard","account":"","shard":"","kind":"gap","gap":{`...)
-	if len(r.seen) > 0 {
+	from := r.seen
+	if len(until) == 0 { // nothing came since
+		until = r.hub.now().UTC().AppendFormat(nil, timeFormat)
+	}
+	if bytes.Compare(from, until) > 0 { // a clock was set back, or an account is slower than another
+		from, until = until, from
+	}
+	if len(from) > 0 {
 		b = append(b, `"from":"`...)
-		b = append(b, r.seen...)
+		b = append(b, from...)
 		b = append(b, `",`...)
 	}
 	b = append(b, `"to":"`...)
-	if len(until) > 0 {
-		b = append(b, until...)
-	} else { // nothing came since
-		b = r.hub.now().UTC().AppendFormat(b, timeFormat)
-	}
-	b = append(b, `",`...)
-	b = append(b, `"dropped":`...)
+	b = append(b, until...)
+	b = append(b, `","dropped":`...)
 	b = strconv.AppendUint(b, dropped, 10)
 	b = append(b, `,"reason":"`...)
 	b = append(b, reason...)
